@@ -82,7 +82,8 @@ pub use postgres::{
 };
 pub use sharing::Sharing;
 pub use sqlite::{
-    Brought, Directory, Finding, Live, PATIENCE, Restoration, Severity, open_backup, unsafe_file, unsafe_path,
+    Directory, Finding, Live, PATIENCE, Restoration, Severity, TokenCommand, open_backup, unsafe_file,
+    unsafe_parents_of,
 };
 #[cfg(feature = "cli")]
 pub use sqlite::{EXPORT_FORMAT, Extent, Importer, Listed, OneListed, Order, Taker};

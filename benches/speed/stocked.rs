@@ -107,8 +107,8 @@ impl Stocked {
         // If the exit code is not 0, `time` reports it on a line before this.
         let report = std::fs::read_to_string(report).expect("the file can be read");
         let numbers = report.lines().last().unwrap_or_default().split(' ');
-        let numbers: Vec<f64> = numbers.map(|number| number.parse().expect("a number")).collect();
-        let [user, system, peak]: [f64; 3] = numbers.try_into().expect("three numbers");
+        let numbers: Vec<f64> = numbers.map(|number| number.parse().expect("it is a number")).collect();
+        let [user, system, peak] = numbers.try_into().expect("there are three numbers");
         Whole { millis, cpu: (user + system) * 1000.0, peak }
     }
 

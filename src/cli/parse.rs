@@ -72,15 +72,14 @@ mod tests {
     fn both(line: &str) -> (Option<String>, Option<String>) {
         let args: Vec<OsString> =
             ["tokenctl"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
-        // In a debug build, the matches also have the names of all verbs and flags that were built.
         let read = |command: Command| {
             let matches = format!("{:?}", command.try_get_matches_from(&args).ok()?);
-            let parts = matches.split("valid_args: [").map(|part| {
-                part.split_once("valid_subcommands: [")
-                    .and_then(|(_, rest)| rest.split_once("], "))
-                    .map_or(part, |(_, rest)| rest)
-            });
-            Some(parts.collect::<String>())
+            // In a debug build, the matches also list the names of all verbs and flags that are known.
+            let (_, read) = matches.split_once(", args: ")?;
+            let without_names =
+                |part: &str| part.split_once(']').map_or_else(String::new, |(_, rest)| rest.to_owned());
+            let mut parts = read.split("valid_args: [");
+            Some(parts.next()?.to_owned() + &parts.map(without_names).collect::<String>())
         };
         let verbs = Verb::augment_subcommands(Command::new("verbs"));
         (read(narrow(&verbs, &args)), read(command()))

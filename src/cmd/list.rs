@@ -113,7 +113,7 @@ impl List {
         let format = app.format(self.format, Format::Json)?.unwrap_or(usual);
         if self.columns.is_some() && !matches!(format, Format::Table | Format::Tsv | Format::Csv) {
             return Err(Invalid::new("`--columns` has no meaning in this format")
-                .hint("table, tsv or csv")
+                .hint("use table, tsv or csv")
                 .into());
         }
         Ok(format)
@@ -183,7 +183,7 @@ enum Key {
 fn empty(store: &Store, hides: bool, at: Timestamp) -> Result<String, Error> {
     let hidden = store.read(|view| view.count_over(at))?;
     Ok(match hidden {
-        0 if hides => "no tokens yet; `tokenctl create NAME` makes one".to_owned(),
+        0 if hides => "no tokens yet; create one with `tokenctl create NAME`".to_owned(),
         hidden if hides => format!("{hidden} hidden (revoked or expired), --all shows them"),
         _ => "no token is selected".to_owned(),
     })

@@ -46,13 +46,13 @@ pub struct Verify {
     stream: bool,
 }
 
-// From where and when it is presented. A doc comment would become the description of the verb.
+// Where and when the secret is presented. A doc comment would replace the description of the verb.
 #[derive(Args, Default)]
 struct Client {
-    /// Check it for a client at this address, as tokens with `--allow-from` require
+    /// The address of the client, which tokens with `--allow-from` require
     #[arg(long, value_name = "ADDR", value_parser = address::address)]
     address: Option<IpAddr>,
-    /// Check it for this instant in the future
+    /// Check whether it will be valid at this time in the future
     #[arg(long, value_name = "WHEN", conflicts_with = "stream")]
     at: Option<When>,
 }
@@ -68,7 +68,7 @@ impl Verify {
             return stream::run(app, self.replica.location(app, true)?, &requirements);
         }
         let at = at::future(self.client.at, &*app.ctx.machine)?;
-        let input = secret::input(app, self.secret_file.as_deref(), "Secret to verify")?;
+        let input = secret::read_secret(app, self.secret_file.as_deref(), "Secret to verify")?;
         let typed = secret::is_prompt(app, self.secret_file.as_deref());
         // The input of a program is not trimmed.
         let secret = if typed { Secret::read_pasted(&input) } else { Secret::read(input) };

@@ -349,3 +349,22 @@ impl<'a> Row<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn only_a_value_that_a_table_refuses_breaks_a_rule() {
+        let fault = |code| Fault::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH] {
+            assert!(fault(code).breaks_rule(), "{code}");
+        }
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR, ffi::SQLITE_BUSY, ffi::SQLITE_CORRUPT] {
+            assert!(!fault(code).breaks_rule(), "{code}");
+        }
+        assert!(fault(ffi::SQLITE_FULL).to_string().ends_with("database or disk is full"));
+    }
+}

@@ -72,7 +72,7 @@ impl Store {
             // If this fails, reading is only slower.
             Engine::Sqlite(it) => drop(it.keep_pages(8)),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(_) => {}
+            Engine::Postgres(it) => it.stays.set(true),
         }
     }
 
@@ -218,6 +218,14 @@ impl Store {
     /// Records that a revoked or expired secret was presented. Errors are ignored.
     pub fn record_refusal(&self, secret: &StoredSecret, now: Timestamp) {
         self.record(Kind::Refusals, secret, now);
+    }
+
+    /// Writes the uses of a batch that are not written yet. Files are written at once.
+    pub fn send_uses(&self) {
+        #[cfg(feature = "postgres")]
+        if let Engine::Postgres(it) = &self.engine {
+            it.send_uses();
+        }
     }
 
     fn record(&self, kind: Kind, secret: &StoredSecret, now: Timestamp) {

@@ -69,7 +69,7 @@ impl Pages<'_> {
         (self.after, self.is_over, self.by_table) = (after, false, true);
     }
 
-    /// Takes the next page, in a transaction of its own. Returns whether there is one.
+    /// Takes the next page in a separate transaction. Returns whether there is one.
     pub fn take(&mut self, page: &mut Page) -> Result<bool, StoreError> {
         if self.is_over {
             return Ok(false);

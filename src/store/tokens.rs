@@ -100,14 +100,27 @@ impl View<'_> {
             }
             Ok(())
         })?;
-        if parts.labels {
-            self.add_labels(rows, &mut found)?;
-        }
-        if parts.grants {
-            self.add_grants(rows, &mut found, parts.rest.then_some(now))?;
-        }
-        self.are_whole(found.values(), parts)?;
+        self.add_parts(rows, &mut found, parts, now)?;
         Ok(rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect())
+    }
+
+    /// Adds the labels and grants of tokens. As in `with_labels_and_grants`, those that a verdict does not expect are not looked for.
+    pub(super) fn add_parts(
+        &self,
+        rows: &[i64],
+        found: &mut TokensByRow,
+        parts: Parts,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let has = |count: usize| parts.rest || found.values().any(|(_, counts)| counts[count] > 0);
+        let (labels, grants) = (parts.labels && has(0), parts.grants && has(1));
+        if labels {
+            self.add_labels(rows, found)?;
+        }
+        if grants {
+            self.add_grants(rows, found, parts.rest.then_some(now))?;
+        }
+        self.are_whole(found.values(), parts)
     }
 
     /// When a revoked or expired secret was last presented. `None` for other secrets.
@@ -276,20 +289,21 @@ impl View<'_> {
             Some(statement) => statement,
             empty => empty.insert(self.ok(self.prepare(sql))?),
         };
-        let read = |row: &Row<'_>| {
-            let values = cells::values::<{ OF_TOKEN + OF_SECRET }>(row)?;
-            let (of_token, of_secret) = values.split_at(OF_TOKEN);
-            let (mut token, counts) = self.whole_token(&Cells::new(row, 0, of_token))?;
-            token.secrets.push(self.whole_secret(&Cells::new(row, OF_TOKEN, of_secret))?);
-            Ok((Presented { token, index: 0, last_change: row.get(OF_TOKEN + OF_SECRET)? }, counts))
-        };
-        let found = self.ok(statement.one(&[hash], read))?;
+        let found = self.ok(statement.one(&[hash], |row| self.read_presented(row)))?;
         // In the statement, these tests would cost more, because the planner considers each index for each of
         // them.
-        let is_current = |it: &StoredSecret| it.delivered_at.is_some() && it.superseded_at.is_none();
         let found = found.filter(|(it, _)| it.secret().hash == *hash && is_current(it.secret()));
         let Some((it, counts)) = found else { return Ok(None) };
         self.with_labels_and_grants(it, counts, parts).map(Some)
+    }
+
+    /// A token with one of its secrets, and the time of the last change.
+    pub(super) fn read_presented(&self, row: &Row<'_>) -> rusqlite::Result<(Presented, Counts)> {
+        let values = cells::values::<{ OF_TOKEN + OF_SECRET }>(row)?;
+        let (of_token, of_secret) = values.split_at(OF_TOKEN);
+        let (mut token, counts) = self.whole_token(&Cells::new(row, 0, of_token))?;
+        token.secrets.push(self.whole_secret(&Cells::new(row, OF_TOKEN, of_secret))?);
+        Ok((Presented { token, index: 0, last_change: row.get(OF_TOKEN + OF_SECRET)? }, counts))
     }
 
     /// Adds the labels and grants of a token that should have some.
@@ -321,6 +335,10 @@ impl View<'_> {
     pub fn times(&self, now: Timestamp) -> Times {
         self.store.times(now)
     }
+}
+
+pub(super) fn is_current(it: &StoredSecret) -> bool {
+    it.delivered_at.is_some() && it.superseded_at.is_none()
 }
 
 fn missing(row: i64) -> StoreError {

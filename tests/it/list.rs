@@ -284,7 +284,7 @@ fn on_a_terminal_an_empty_list_explains_why() {
         assert_eq!(ran.out, "");
         ran.err
     };
-    assert_eq!(message(&[]), "no tokens yet; `tokenctl create NAME` makes one\n");
+    assert_eq!(message(&[]), "no tokens yet; create one with `tokenctl create NAME`\n");
     for name in ["a", "b", "c"] {
         world.create(name, &["--ttl", "10d"]);
     }

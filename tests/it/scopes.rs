@@ -37,6 +37,8 @@ fn changed(world: &World, args: &[&str]) -> bool {
 fn a_scope_can_be_defined_and_listed() {
     let world = World::with_store();
     assert_eq!(world.run(&["scopes", "list", "--json"]).ok().json(), json!([]));
+    let none = world.run(&["scopes", "list"]).ok();
+    assert_eq!(none.out + &none.err, "no scopes yet; `tokenctl scopes define SCOPE` makes one\n");
     world.run(&["scopes", "define", "events:read"]).ok();
     let define = ["scopes", "define", "events:write", "-d", "Write events", "--includes", "events:read"];
     let mut document = json!({
@@ -377,13 +379,13 @@ fn defining_the_first_scope_creates_the_store() {
     let world = World::new();
     assert_eq!(
         world.refuses(&["create", "a", "-s", "deploy"], 4, "not_found")["hint"],
-        "`tokenctl scopes define deploy` makes it; `tokenctl scopes list` shows those that exist"
+        "define it with `tokenctl scopes define deploy`; `tokenctl scopes list` shows those that exist"
     );
     world.refuses(&["scopes", "define", "deploy", "--includes", "read"], 4, "not_found");
     assert!(!world.store().exists(), "a refused command created a store");
     let ran = world.run(&["scopes", "define", "deploy"]).ok();
     let path = world.store().canonicalize().expect("the store");
-    assert_eq!(ran.err, format!("warning: made a new store at {}\ndefined `deploy`\n", path.display()));
+    assert_eq!(ran.err, format!("warning: created a new store at {}\ndefined `deploy`\n", path.display()));
     world.create("a", &["-s", "deploy"]);
     assert_eq!(world.run(&["scopes", "define", "read"]).ok().err, "defined `read`\n");
 }

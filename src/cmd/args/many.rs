@@ -156,7 +156,7 @@ impl Many<'_> {
         choice.each_name(|name, differs| match (part, differs) {
             (None, _) => say_changed(app, name, differs, self.done),
             (Some(part), true) => app.talk().note(&format!("{} {part} of `{name}`", self.done)),
-            (Some(_), false) => app.talk().note(&format!("nothing of `{name}` was left to be {}", self.done)),
+            (Some(_), false) => app.talk().note(&format!("`{name}` had nothing left to be {}", self.done)),
         })?;
         Ok(Outcome::Done)
     }

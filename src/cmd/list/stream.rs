@@ -15,7 +15,7 @@ use crate::store::{Page, Pages, Reader, Store};
 /// after 4 ms, and this many pages keep the other one busy for that long.
 const AHEAD: usize = 12;
 
-/// What becomes of the pages.
+/// How the output ended.
 enum End {
     /// All of them are written, or as many tokens as the list may have.
     Written,

@@ -57,10 +57,10 @@ pub use found::Found;
 pub use import::{Importer, Taker};
 #[cfg(feature = "cli")]
 pub use listed::{Listed, OneListed, Order};
-pub use location::{Directory, unsafe_file, unsafe_path};
+pub use location::{Directory, unsafe_file, unsafe_parents_of};
 pub use lock::PATIENCE;
 pub use opening::Opening;
-pub use restore::{Brought, Live, Restoration, open_backup, plan};
+pub use restore::{Live, Restoration, TokenCommand, build, open_backup};
 #[cfg(feature = "postgres")]
 pub use schema::APPLICATION_ID;
 pub use schema::VERSION;
@@ -144,7 +144,7 @@ impl Sqlite {
         let Some(problem) = strict.unsafe_files(&self.found)?.into_iter().next() else { return Ok(()) };
         Err(StoreError::Unsafe {
             path: problem.path,
-            why: format!("{}, so no destination or command in it is used or set", problem.why),
+            why: format!("{}, so destinations and commands stored in it are neither used nor changed", problem.why),
             fix: "run it as the owner of a store that nobody else can write; `--out`, `--env-file` and `--exec` \
                   name a destination for once"
                 .to_owned(),

@@ -48,7 +48,7 @@ pub enum Error {
     /// A change that would widen what tokens may do, and is not approved.
     #[error("{what}: {widening}")]
     Widens { what: String, widening: Box<Widening> },
-    #[error("an argument holds a secret; this secret is now exposed")]
+    #[error("an argument contains a secret; this secret is now exposed")]
     SecretAsArgument,
     #[error("no such {} `{name}`", .what.word())]
     NotFound { what: Subject, name: String, nearest: Option<String> },
@@ -64,7 +64,7 @@ pub enum Error {
     #[error("`{name}` {why}")]
     NoDestination { name: String, why: String, hint: &'static str },
     /// The command after a rotation failed; the rotation succeeded.
-    #[error("`{name}` is rotated, but `{command}` after it {how}")]
+    #[error("`{name}` was rotated, but its hook `{command}` {how}")]
     HookFailed { name: String, command: String, how: String },
     /// A restore would lose what is newer than the backup.
     #[error("{}", .0.message)]
@@ -74,7 +74,9 @@ pub enum Error {
     #[error("{found} would change, not {expected}")]
     CountDiffers { expected: usize, found: usize },
     /// Tokens stopped matching between the selection and the change.
-    #[error("the selection has changed meanwhile (tokens that no longer match: {lost}); nothing was changed")]
+    #[error(
+        "the selection changed while the command ran (tokens that no longer match: {lost}); nothing was changed"
+    )]
     SelectionChanged { lost: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -105,7 +107,7 @@ pub enum Error {
     Serve(io::Error),
     #[error("interrupted")]
     Interrupted,
-    #[error("answered no; nothing was changed")]
+    #[error("you answered no; nothing was changed")]
     Declined,
 }
 
@@ -177,7 +179,7 @@ impl Error {
                 (Code::NotFound, Some(format!("did you mean `{nearest}`?")))
             }
             Self::NotFound { what: Subject::Scope, name, .. } => {
-                let define = format!("`tokenctl scopes define {name}` makes it");
+                let define = format!("define it with `tokenctl scopes define {name}`");
                 (Code::NotFound, Some(format!("{define}; `tokenctl scopes list` shows those that exist")))
             }
             Self::NotFound { what: Subject::Token, .. } => {
@@ -189,7 +191,7 @@ impl Error {
             }
             Self::NameTaken { what: Subject::Token, .. } => hinted(Code::NameTaken, "choose another"),
             Self::UnderWay { deadline, .. } => {
-                (Code::UnderWay, Some(format!("wait; it ends by {deadline} at the latest")))
+                (Code::UnderWay, Some(format!("wait until {deadline} at the latest")))
             }
             Self::NoDestination { hint, .. } => hinted(Code::NoDestination, hint),
             Self::HookFailed { .. } => {
@@ -227,7 +229,7 @@ fn of_store(err: &StoreError) -> (Code, Option<String>) {
     let (code, hint) = match err {
         StoreError::Missing(_) => (
             Code::StoreMissing,
-            "`tokenctl init` makes one, or the first `tokenctl create` or `tokenctl scopes define`",
+            "create one with `tokenctl init`, or with the first `tokenctl create` or `tokenctl scopes define`",
         ),
         StoreError::NoPlace { .. } => {
             (Code::StoreMissing, "name another directory with `--store DIR` or `TOKENCTL_STORE`")

@@ -30,6 +30,7 @@ mod known;
 mod location;
 mod log;
 mod opening;
+#[cfg(feature = "cli")]
 mod page;
 #[cfg(feature = "cli")]
 mod parts;
@@ -71,6 +72,8 @@ pub use join::{Conflict, Joiner, Joins, Newcomer};
 pub use location::{Location, is_url};
 pub use opening::make;
 #[cfg(feature = "cli")]
+pub use page::{Page, Pages, Reader};
+#[cfg(feature = "cli")]
 pub use parts::BadLine;
 pub use pool::SharedStore;
 #[cfg(feature = "postgres")]
@@ -79,7 +82,8 @@ pub use postgres::{
 };
 pub use sharing::Sharing;
 pub use sqlite::{
-    Brought, Directory, Finding, Live, PATIENCE, Restoration, Severity, open_backup, unsafe_file, unsafe_path,
+    Directory, Finding, Live, PATIENCE, Restoration, Severity, TokenCommand, open_backup, unsafe_file,
+    unsafe_parents_of,
 };
 #[cfg(feature = "cli")]
 pub use sqlite::{EXPORT_FORMAT, Extent, Importer, Listed, OneListed, Order, Taker};

@@ -14,11 +14,11 @@ pub const HEADING: &str = "Global options";
 /// tenth of a `verify`.
 #[derive(Args, Default)]
 pub struct Global {
-    /// Use the store in this directory [env: TOKENCTL_STORE] [default: tokenctl in the XDG data directory]
+    /// Use the store in this directory [env: TOKENCTL_STORE] [default: ~/.local/share/tokenctl]
     #[arg(long, value_name = "DIR", global = true, help_heading = HEADING, value_parser = clap::builder::OsStringValueParser::new())]
     #[arg(value_hint = ValueHint::DirPath)]
     pub store: Option<OsString>,
-    /// Let the members of the group of the named store change its files [env: TOKENCTL_TRUST_GROUP]
+    /// Accept a store, given by `--store`, whose group can write its files [env: TOKENCTL_TRUST_GROUP]
     #[arg(long, global = true, help_heading = HEADING, num_args = 0, default_missing_value = "", value_parser = given)]
     pub trust_group: Option<bool>,
     /// Print JSON, also for errors
@@ -30,7 +30,7 @@ pub struct Global {
     /// Answer yes to confirmations
     #[arg(short, long, global = true, help_heading = HEADING, num_args = 0, default_missing_value = "", value_parser = given)]
     pub yes: Option<bool>,
-    /// Print only errors, warnings and data
+    /// Print only errors, warnings and results
     #[arg(short, long, global = true, help_heading = HEADING, num_args = 0, default_missing_value = "", value_parser = given)]
     pub quiet: Option<bool>,
     /// When to colour

@@ -62,7 +62,8 @@ impl<'a> App<'a> {
     pub fn format<F: Copy + PartialEq>(&self, chosen: Option<F>, json: F) -> Result<Option<F>, Invalid> {
         match chosen {
             Some(format) if self.json() && format != json => {
-                Err(Invalid::new("`--json` and another `--format`").hint("use only one of them"))
+                Err(Invalid::new("`--json` cannot be combined with another `--format`")
+                    .hint("use only one of them"))
             }
             None if self.json() => Ok(Some(json)),
             chosen => Ok(chosen),
@@ -226,9 +227,11 @@ impl<'a> App<'a> {
             return Ok(Location::Directory(Directory { dir, named: true, trusts_group }));
         }
         if self.global.trust_group.is_some() {
-            return Err(Invalid::new("`--trust-group` is for a store that is named")
-                .hint("add `--store DIR`")
-                .into());
+            return Err(Invalid::new(
+                "`--trust-group` works only for a store that `--store` or TOKENCTL_STORE names",
+            )
+            .hint("add `--store DIR`")
+            .into());
         }
         let data = machine.env("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let data = data.or_else(|| machine.home().map(|home| home.join(".local/share")));
@@ -310,7 +313,7 @@ impl<'a> App<'a> {
 
     pub fn warn_of_new_store(&mut self, store: &Store) {
         let path = store.path().display().to_string();
-        self.talk().warn(&format!("made a new store at {path}"));
+        self.talk().warn(&format!("created a new store at {path}"));
     }
 }
 

@@ -23,7 +23,7 @@ pub fn text<T>(
         let answer =
             app.ctx.machine.ask(&Question { text: question, hint, color }, &initial).map_err(asking)?;
         if contains_secret(answer.as_bytes()) {
-            let exposed = Invalid::new("the answer holds a secret; this secret is now exposed");
+            let exposed = Invalid::new("the answer contains a secret; this secret is now exposed");
             refuse(app, exposed.hint("revoke it, and answer without it").into())?;
             continue;
         }
@@ -77,7 +77,7 @@ pub fn line(
 }
 
 pub fn icon(app: &mut App<'_>, initial: Option<&str>) -> Result<Icon, Error> {
-    text(app, "Icon", "optional, one glyph", initial.unwrap_or_default(), |_, answer| {
+    text(app, "Icon", "optional, one character", initial.unwrap_or_default(), |_, answer| {
         Ok(answer.trim().parse()?)
     })
 }

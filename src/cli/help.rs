@@ -113,7 +113,7 @@ impl Page {
             return format!("{{about}}\n{usage}\n{}\n{end}", self.listing(command, true));
         }
         let mut parts = vec!["{about}".to_owned()];
-        parts.extend(more.iter().map(|more| wrapped("", more, self.width)));
+        parts.extend(more.iter().map(|more| wrapped("", &format!("{more}."), self.width)));
         parts.push(usage.to_owned());
         if is_root {
             parts.push(self.listing(command, false));

@@ -21,7 +21,10 @@ const DATE: &str = "2026-11-22";
 /// The environment variables that the program reads, as in docs/reference.md.
 pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("TOKENCTL_STORE, XDG_DATA_HOME, HOME", "where the store is"),
-    ("TOKENCTL_TRUST_GROUP", "`1` has the effect of `--trust-group`, for a store that is named"),
+    (
+        "TOKENCTL_TRUST_GROUP",
+        "`1` has the effect of `--trust-group`, for a store that `--store` or `TOKENCTL_STORE` names",
+    ),
     (
         "NO_COLOR, TERM=dumb",
         "no colour. With `TERM=dumb` also no pager, and questions are plain lines with numbered choices",
@@ -32,32 +35,35 @@ pub const ENVIRONMENT: [(&str, &str); 11] = [
     ),
     (
         "PAGER",
-        "the command that shows long output, run by `sh -c`; empty or `cat` means no pager. The default is `less`. \
-         LESS defaults to `FRX` and LV to `-c`; if LESS is set, `-R` is put before it",
+        "the command that shows long output, run with `sh -c`; empty or `cat` means no pager. The default is `less`. \
+         If LESS is not set, tokenctl sets it to `FRX`, otherwise it puts `-R` before it; LV defaults to `-c`",
     ),
-    ("LC_ALL, LC_CTYPE, LANG", "without UTF-8, or with `TERM=dumb`, icons are left out, and `…` is `...`"),
+    (
+        "LC_ALL, LC_CTYPE, LANG",
+        "if they do not name UTF-8, or with `TERM=dumb`, icons are left out and `…` is printed as `...`",
+    ),
     ("COLUMNS, LINES", "the size of a terminal that does not report one; the default is 80 × 24"),
     ("WAYLAND_DISPLAY, DISPLAY, XAUTHORITY, XDG_RUNTIME_DIR, TMUX", "where `--copy` finds a clipboard"),
     ("TZ", "the time zone for dates like `2027-06-30`. Output is in UTC"),
-    ("TOKENCTL_COMPLETE", "set by the completion scripts when they ask `tokenctl -- …`"),
-    ("SUDO_USER, LOGNAME", "recorded in the log beside the user id, marked as a claim"),
+    ("TOKENCTL_COMPLETE", "used by the completion scripts, which run `tokenctl -- …`"),
+    ("SUDO_USER, LOGNAME", "recorded in the log next to the user id, as information that is not verified"),
 ];
 
 /// The files of a store, as in docs/reference.md.
 pub const FILES: [(&str, &str); 5] = [
     (
         "~/.local/share/tokenctl/tokens.db",
-        "the tokens, scopes, settings and the log, in an SQLite database; `--store` names another store",
+        "an SQLite database with the tokens, the scopes, the settings and the log; `--store` names another store",
     ),
-    ("~/.local/share/tokenctl/usage.secrets", "when each secret was last used; may be lost"),
-    ("~/.local/share/tokenctl/usage.scopes", "when each granted scope was last required; may be lost"),
+    ("~/.local/share/tokenctl/usage.secrets", "when each secret was last used; can be deleted"),
+    ("~/.local/share/tokenctl/usage.scopes", "when each granted scope was last required; can be deleted"),
     (
         "~/.local/share/tokenctl/usage.refused",
-        "when a revoked or expired secret was last presented; may be lost",
+        "when a revoked or expired secret was last presented; can be deleted",
     ),
     (
         "~/.local/share/tokenctl/tokens.db.v1",
-        "the database as it was before a migration from version 1; not read",
+        "the database before its migration from version 1; tokenctl does not read it, so it can be deleted",
     ),
 ];
 

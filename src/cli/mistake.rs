@@ -11,7 +11,7 @@ use crate::app::{Look, style};
 use crate::context::Context;
 use crate::domain::Invalid;
 use crate::domain::code::Code;
-use crate::domain::text::{nearest, slips};
+use crate::domain::text::{edit_distance, nearest};
 use crate::domain::token::Status;
 use crate::error::Error;
 
@@ -127,7 +127,7 @@ fn elsewhere(path: &str, typed: &str) -> Option<String> {
 /// Whether the typed flag is close to this one: a part of it, or mistyped in few characters.
 fn is_like(typed: &str, similar: &str) -> bool {
     let bare = typed.trim_start_matches('-');
-    !bare.is_empty() && similar.contains(bare) || slips(typed, similar) <= (bare.len() / 4).max(1)
+    !bare.is_empty() && similar.contains(bare) || edit_distance(typed, similar) <= (bare.len() / 4).max(1)
 }
 
 /// A value that was refused. The domain types have their own messages; clap itself refuses only counts. The
@@ -156,7 +156,7 @@ fn no_such_command(err: &clap::Error) -> Invalid {
     // Commands that cannot be undone are proposed only for a slip of one character. `export`, for instance, is close
     // to `expire`, another word for `revoke`.
     let is_offered = |(word, verb): &(&&str, &&help::Verb)| {
-        !FINAL.contains(&verb.path) || slips(word, &typed.to_lowercase()) <= 1
+        !FINAL.contains(&verb.path) || edit_distance(word, &typed.to_lowercase()) <= 1
     };
     let offered = words.iter().filter(is_offered).map(|(word, _)| *word);
     let meant = nearest(&typed, offered).and_then(|word| words.get(word));

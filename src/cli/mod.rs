@@ -89,11 +89,11 @@ fn help_flag() -> Arg {
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub enum Verb {
-    /// Make the store
+    /// Create the store
     Init(init::Init),
     /// Create a token and deliver its secret, once
     Create(create::Create),
-    /// Make a token for a secret that exists already
+    /// Create a token for a secret that exists already
     Adopt(adopt::Adopt),
     /// List tokens, without revoked and expired ones
     #[command(visible_alias = "ls")]
@@ -104,28 +104,28 @@ pub enum Verb {
     Rename(rename::Rename),
     /// Change the owner, labels, lifetime or policy of tokens
     Edit(edit::Edit),
-    /// Define scopes, and change those of a token
+    /// Define scopes, and grant them to tokens
     Scopes(scopes::Scopes),
     /// Pause tokens until they are enabled again
     Disable(disable::Disable),
-    /// Let disabled tokens work again
+    /// Make disabled tokens work again
     Enable(enable::Enable),
     /// Revoke tokens at once; this cannot be undone
     Revoke(revoke::Revoke),
     /// Replace secrets; the old ones work for a grace period
     Rotate(rotate::Rotate),
-    /// Check a secret: exit 0 if it is valid, 3 if it is not
+    /// Check a secret; exit 0 if it is valid, 3 if it is not
     Verify(verify::Verify),
     /// Check secrets for proxies and services, over HTTP
     #[cfg(feature = "serve")]
     Serve(serve::Serve),
-    /// Find secrets in files and histories: exit 3 if one works
+    /// Find secrets in files and histories; exit 3 if one works
     Scan(scan::Scan),
-    /// Report tokens that need attention: exit 3 if there are any
+    /// Report tokens that need attention; exit 3 if there are any
     Check(check::Check),
     /// Show the log of changes, newest last
     Audit(audit::Audit),
-    /// Check the store for problems: exit 3 if there are any
+    /// Check the store for problems; exit 3 if there are any
     Doctor(doctor::Doctor),
     /// Show the settings of the store, or change one
     Settings(settings::Settings),
@@ -139,7 +139,7 @@ pub enum Verb {
     Import(import::Import),
     /// Remove revoked and expired tokens, and old secrets
     Prune(prune::Prune),
-    /// Compare the store with a file: exit 3 if they differ
+    /// Compare the store with a file; exit 3 if they differ
     Diff(diff::Diff),
     /// Make the store match a file of tokens and scopes
     Apply(apply::Apply),

@@ -112,7 +112,7 @@ impl Adopt {
     }
 
     fn secret(&self, app: &mut App<'_>) -> Result<Secret, Error> {
-        rule::secret(&secret::input(app, self.secret_file.as_deref(), "Secret to adopt")?)
+        rule::secret(&secret::read_secret(app, self.secret_file.as_deref(), "Secret to adopt")?)
     }
 
     fn enter(

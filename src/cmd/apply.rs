@@ -40,7 +40,7 @@ pub struct Apply {
     /// Revoke the tokens that the file does not name
     #[arg(long)]
     exclusive: bool,
-    /// Put each new secret without a destination into a file of its token's name in this directory
+    /// Write each new secret without a destination to a file in this directory, named after its token
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = HEADING)]
     out_dir: Option<PathBuf>,
     #[command(flatten)]

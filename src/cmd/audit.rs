@@ -23,11 +23,11 @@ pub struct Audit {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Print the last event as SEQ:HASH, to keep it elsewhere
+    /// Print the last event as SEQ:HASH, to keep in another place
     Head,
-    /// Check the log, and every object against it: exit 3 on a mismatch
+    /// Check the log, and every object against it; exit 3 on a mismatch
     Verify {
-        /// Check that the log continues this head, which was kept elsewhere
+        /// Check that the log continues from this head, which was kept in another place
         #[arg(long, alias = "since", value_name = "SEQ:HASH")]
         anchor: Option<Anchor>,
     },

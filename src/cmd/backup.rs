@@ -81,7 +81,7 @@ impl Backup {
     /// The copy is complete before the first byte is written, so that a slow reader holds no lock.
     fn to_stdout(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         if app.json() {
-            return Err(Invalid::new("`--json`, and the copy itself on stdout")
+            return Err(Invalid::new("`--json` cannot be combined with the copy itself on stdout")
                 .hint("use only one of them")
                 .into());
         }

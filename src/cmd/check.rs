@@ -20,12 +20,12 @@ use crate::ui::findings::{Format, Report};
 pub struct Check {
     #[command(flatten)]
     filter: FilterArgs,
-    /// Report tokens that expire within this time and are in the second half of their lifetime
+    /// Report tokens that expire within this time, once more than half of their lifetime is over
     #[arg(long, value_name = "DURATION", default_value = "14d")]
     window: Span,
     #[arg(long, value_name = "CODE,…", value_delimiter = ',', help = codes(), add = Takes::Finding)]
     only: Vec<FindingCode>,
-    /// Leave out these findings
+    /// Leave out findings with these codes
     #[arg(long, value_name = "CODE,…", value_delimiter = ',', add = Takes::Finding)]
     skip: Vec<FindingCode>,
     /// Print text, json, jsonl or prometheus [default: text]
@@ -37,7 +37,7 @@ pub struct Check {
 }
 
 fn codes() -> String {
-    format!("Report only these of the findings {}", FindingCode::ALL.map(FindingCode::word).join(", "))
+    format!("Report only findings with these codes: {}", FindingCode::ALL.map(FindingCode::word).join(", "))
 }
 
 impl Check {

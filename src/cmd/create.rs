@@ -26,15 +26,15 @@ use crate::store::{self, Store};
 
 #[derive(Args)]
 pub struct Create {
-    /// The name: letters, digits and . _ @ -; without one, a terminal is asked
+    /// The name: letters, digits and . _ @ -; without one, you are asked on a terminal
     #[arg(value_name = "NAME")]
     name: Option<NewName>,
-    /// Copy what no flag gives from this token, even if it is revoked
+    /// Copy from this token what no flag sets; the token may be revoked
     #[arg(long, value_name = "TOKEN", add = Takes::Token)]
     like: Option<Reference>,
     #[command(flatten)]
     token: TokenArgs,
-    /// With `--if-missing`, rotate a token of that name that has expired; its id stays
+    /// With `--if-missing`, rotate the token if it exists and has expired; it keeps its id
     #[arg(long, requires = "if_missing")]
     revive: bool,
     #[command(flatten)]
@@ -101,11 +101,11 @@ impl Order {
         if self.token.by_default() && token.lifetime != Lifetime::Endless {
             notes.push(default_lifetime(token));
         }
-        if token.destination.is_some() {
-            notes.push("later rotations go there too; use `--no-remember` to prevent that".to_owned());
-        }
         delivery::document(app, &store, &self.destination, token, None)?;
         delivery::report(app, &store, &self.destination, &delivered, &notes);
+        if token.destination.is_some() {
+            app.talk().note("later rotations deliver there too; use `--no-remember` to prevent that");
+        }
         Ok(Outcome::Done)
     }
 

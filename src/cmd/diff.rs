@@ -11,7 +11,7 @@ use crate::error::Error;
 pub struct Diff {
     #[command(flatten)]
     wanted: WantedArgs,
-    /// Show that tokens which the file does not name would be revoked
+    /// Also show tokens that the file does not name, which `apply --exclusive` would revoke
     #[arg(long)]
     exclusive: bool,
 }

@@ -22,7 +22,7 @@ use crate::domain::changes;
 use crate::domain::destination::RememberedDestination;
 use crate::domain::event::{Action, Actor, Author};
 use crate::domain::scope::Catalogue;
-use crate::domain::text::{Icon, Label, Line, each_once};
+use crate::domain::text::{Icon, Label, Line, check_unique_keys};
 use crate::domain::token::{Field, Token, TokenChange};
 use crate::domain::when::{Clock, Timestamp, Zone};
 use crate::domain::widening::Widening;
@@ -34,13 +34,13 @@ pub struct Edit {
     /// The tokens, by name or id
     #[arg(value_name = "NAME", required = true, add = Takes::Token)]
     pub names: Vec<Reference>,
-    /// Describe what they are for; empty clears it
+    /// Describe what the tokens are for; empty clears it
     #[arg(short, long, value_name = "TEXT")]
     pub description: Option<Line>,
     /// Set the person or team that is responsible; empty clears it
     #[arg(long, value_name = "WHO", add = Takes::Owner)]
     pub owner: Option<Line>,
-    /// Mark them in lists with one glyph; empty clears it
+    /// Mark them in lists with an icon; empty clears it
     #[arg(long, value_name = "GLYPH")]
     pub icon: Option<Icon>,
     /// Set a label, or remove it with `KEY=`
@@ -53,10 +53,10 @@ pub struct Edit {
     /// Make them valid only from this date or time, or after this duration; `none` clears it
     #[arg(long, value_name = "WHEN", help_heading = HEADING)]
     not_before: Option<NotBefore>,
-    /// Make them due for rotation this often; `none` clears it
+    /// Rotate them at this interval, with `rotate --due`; `none` clears it
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub rotate_every: Option<Clearable>,
-    /// Let a previous secret keep working for this long; `none` returns to the setting
+    /// Keep a previous secret valid for this long; `none` returns to the setting
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub grace: Option<Clearable>,
     /// Allow a new lifetime for an expired token, which makes it valid again
@@ -64,10 +64,10 @@ pub struct Edit {
     revive: bool,
     #[command(flatten)]
     pub destination: FileOrCommandArgs,
-    /// Forget where rotations deliver
+    /// Forget the stored destination
     #[arg(long, help_heading = destination::HEADING, group = "destination")]
     no_destination: bool,
-    /// Run this command by `sh -c` after each rotation to the remembered destination; `none` clears it
+    /// Run this hook with `sh -c` after each rotation that delivers to the stored destination; `none` clears it
     #[arg(long, value_name = "COMMAND", help_heading = destination::HEADING)]
     after: Option<After>,
     #[command(flatten)]
@@ -90,7 +90,7 @@ impl Edit {
     }
 
     fn change(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        each_once(&self.labels)?;
+        check_unique_keys(&self.labels)?;
         self.allow.rule()?;
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;

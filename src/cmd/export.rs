@@ -23,7 +23,7 @@ pub struct Export {
     /// Write only tokens and scopes, without settings and history
     #[arg(long)]
     tokens: bool,
-    /// Write settings, scopes and live tokens as the TOML file that `tokenctl apply` takes
+    /// Write settings, scopes and working tokens as a TOML file for `tokenctl apply`
     #[arg(long, conflicts_with = "tokens")]
     toml: bool,
     #[command(flatten)]
@@ -34,7 +34,9 @@ impl Export {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = Author { actor: app.ctx.machine.actor(), reason: None, accept_clock: false };
         if self.toml && app.json() {
-            return Err(Invalid::new("`--json`, and TOML on stdout").hint("use only one of them").into());
+            return Err(Invalid::new("`--json` cannot be combined with TOML on stdout")
+                .hint("use only one of them")
+                .into());
         }
         check_kept(&*app.ctx.stdout)?;
         let store = app.open_to_read()?;

@@ -101,8 +101,8 @@ impl Import {
             return Ok(Outcome::Done);
         }
         let what = match (live, self.dry_run) {
-            (Live::Missing, false) => "made a store",
-            (Live::Missing, true) => "it would make a store",
+            (Live::Missing, false) => "created a store",
+            (Live::Missing, true) => "it would create a store",
             (_, false) => "filled the store",
             (_, true) => "it would fill the store",
         };

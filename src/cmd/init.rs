@@ -13,10 +13,10 @@ use crate::ui::json::InitDoc;
 
 #[derive(Args)]
 pub struct Init {
-    /// Let the members of this group list and verify, but not change tokens
+    /// Allow the members of this group to list and verify, but not to change tokens
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// Make the tables and roles in the PostgreSQL that `--store` names, and do not only print how
+    /// Create the tables and roles in PostgreSQL instead of only printing the SQL
     #[arg(long, conflicts_with = "group")]
     apply: bool,
     #[command(flatten)]
@@ -61,7 +61,7 @@ impl Init {
             })?;
         } else {
             let what = if made {
-                "made a new store"
+                "created a new store"
             } else if shared {
                 "shared the store"
             } else {
@@ -94,7 +94,7 @@ impl Init {
         if app.json() {
             app.print_json(&InitDoc { path: &url, group: None, changed })?;
         } else {
-            let what = if changed { "made a new store" } else { "there is a store" };
+            let what = if changed { "created a new store" } else { "there is a store" };
             app.talk().note(&format!("{what} at {url}"));
         }
         Ok(Outcome::Done)

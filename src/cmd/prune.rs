@@ -20,7 +20,7 @@ use crate::ui::json::{self, ManyWriter, PrunedDoc};
 pub struct Prune {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Remove only what was revoked or expired longer ago than this
+    /// Remove only tokens and secrets that were revoked or expired longer ago than this
     #[arg(long, value_name = "DURATION")]
     older_than: Option<Span>,
     #[command(flatten)]

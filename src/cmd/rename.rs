@@ -16,7 +16,7 @@ pub struct Rename {
     /// The token, by name or id
     #[arg(value_name = "NAME", add = Takes::Token)]
     name: Reference,
-    /// Its new name
+    /// The new name
     #[arg(value_name = "NEW")]
     new: NewName,
     #[command(flatten)]

@@ -70,9 +70,9 @@ impl Restore {
     /// Fails if the restore would lose something that no flag allows it to lose.
     fn check_allowed(&self, plan: &Restoration) -> Result<(), Error> {
         let why = match &plan.live {
-            Live::Unusable(why, _) => Some(format!("the present store cannot be used: {why}")),
+            Live::Unusable(why, _) => Some(format!("the current store cannot be used: {why}")),
             Live::OtherHistory(head) => Some(format!(
-                "the present log, whose head is {head}, does not continue the log of the backup"
+                "the current log, whose head is {head}, does not continue the log of the backup"
             )),
             Live::Missing | Live::SameHistory(_) => None,
         };
@@ -96,7 +96,7 @@ impl Restore {
     fn question(&self, plan: &Restoration) -> String {
         let file = self.file.display();
         match &plan.live {
-            Live::Missing => format!("make a store from `{file}`?"),
+            Live::Missing => format!("create a store from `{file}`?"),
             Live::SameHistory(head) => {
                 let behind = head.seq - plan.backup_head.seq;
                 format!("restore the store as of {behind} events ago from `{file}`?")

@@ -22,7 +22,7 @@ pub struct Revoke {
     /// Revoke only the previous secrets
     #[arg(long)]
     previous: bool,
-    /// Revoke what this leaked secret belongs to; `-` reads it from stdin
+    /// Revoke the token of the leaked secret in this file; `-` reads stdin
     #[arg(long, value_name = "FILE", conflicts_with = "previous")]
     secret_file: Option<PathBuf>,
     #[command(flatten)]
@@ -48,11 +48,11 @@ impl Revoke {
             });
         };
         if !self.targets.is_empty() {
-            return Err(Invalid::new("a secret and names or filters together")
+            return Err(Invalid::new("a secret cannot be combined with names or filters")
                 .hint("use only one of them")
                 .into());
         }
-        let input = secret::input(app, Some(path), "Leaked secret")?;
+        let input = secret::read_secret(app, Some(path), "Leaked secret")?;
         let secret =
             Secret::read_pasted(&input).ok_or_else(|| Invalid::new("what was read cannot be a secret"))?;
         let hash = secret.hash();

@@ -14,7 +14,7 @@ use crate::cmd::args::destination::{self, DestinationArgs};
 use crate::cmd::args::hooks;
 use crate::cmd::args::lifetime::{HEADING, LifetimeArgs};
 use crate::cmd::args::memory::MemoryArgs;
-use crate::cmd::args::route::{self, Flags, Route};
+use crate::cmd::args::route::{self, DeliveryRoute, Flags};
 use crate::cmd::args::select::{TargetArgs, named};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError, Fate, Missing};
@@ -29,19 +29,19 @@ use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
 // Elsewhere these flags describe the token; here they apply to the new secret alone.
 #[derive(Args)]
-#[command(mut_arg("ttl", |arg| arg.help("Let the new secret expire after this duration, like `90d`")))]
-#[command(mut_arg("expires", |arg| arg.help("Let the new secret expire at this date or RFC 3339 time")))]
-#[command(mut_arg("no_expiry", |arg| arg.help("Let the new secret work until it is revoked")))]
+#[command(mut_arg("ttl", |arg| arg.help("Make the new secret expire after this time, like `90d`")))]
+#[command(mut_arg("expires", |arg| arg.help("Make the new secret expire at this date or RFC 3339 time")))]
+#[command(mut_arg("no_expiry", |arg| arg.help("The new secret never expires")))]
 pub struct Rotate {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Rotate only tokens that are due; without names, all that are due
+    /// Rotate only tokens that are due; without names, every token that is due
     #[arg(long)]
     due: bool,
-    /// Let the old secret keep working for this long
+    /// Keep the old secret valid for this long
     #[arg(long, value_name = "DURATION", conflicts_with = "now", help_heading = HEADING)]
     grace: Option<Span>,
-    /// Revoke every other secret at once
+    /// Revoke all older secrets of the token at once
     #[arg(long, help_heading = HEADING)]
     now: bool,
     #[command(flatten)]
@@ -49,19 +49,19 @@ pub struct Rotate {
     /// Rotate a token even if it has expired, which makes it valid again
     #[arg(long, help_heading = HEADING)]
     revive: bool,
-    /// Replace the provisional secret of an unfinished rotation
+    /// Discard the secret of an interrupted rotation, and make a new one
     #[arg(long, alias = "take-over")]
     replace_pending: bool,
     #[command(flatten)]
     destination: DestinationArgs,
-    /// Print the secret instead of delivering it to the remembered destination
+    /// Print the secret instead of delivering it to the stored destination
     #[arg(long, help_heading = destination::HEADING, group = "destination")]
     stdout: bool,
-    /// Put each secret into a file of its token's name in this directory
+    /// Write each secret to a file in this directory, named after its token
     #[arg(long, value_name = "DIR", help_heading = destination::HEADING, group = "destination")]
     #[arg(value_hint = ValueHint::DirPath)]
     out_dir: Option<PathBuf>,
-    /// Remember this destination and the command of `--after` instead of the present ones
+    /// Store this destination and hook with the token, and replace the stored ones
     #[arg(long, help_heading = destination::HEADING, conflicts_with_all = ["no_remember", "stdout", "copy", "out_dir"])]
     remember: bool,
     #[command(flatten)]
@@ -118,7 +118,7 @@ impl Rotate {
             Ok((delivered, route)) => {
                 let mut notes = rotated_in_words(&delivered.token).to_vec();
                 notes.extend(route::newly_remembered(token, &delivered.token));
-                route.report(app, token, &delivered);
+                route.warn_of_other_places(app, token, &delivered);
                 hooks::report_and_run(
                     app,
                     store,
@@ -150,7 +150,7 @@ impl Rotate {
         store: &Store,
         author: &Author,
         token: &Token,
-        route: &Route,
+        route: &DeliveryRoute,
     ) -> Result<Delivered, Halt> {
         let had_expired = token.expires_at().filter(|_| {
             let now = app.ctx.machine.now();
@@ -170,7 +170,7 @@ impl Rotate {
         store: &Store,
         author: &Author,
         token: &Token,
-        route: &Route,
+        route: &DeliveryRoute,
     ) -> Result<Delivered, Halt> {
         let mut token = token.clone();
         loop {
@@ -195,7 +195,7 @@ impl Rotate {
         store: &Store,
         author: &Author,
         token: &Token,
-        route: &Route,
+        route: &DeliveryRoute,
     ) -> Result<Delivered, Halt> {
         if self.due && !token.is_due(app.ctx.machine.now()?) {
             return Err(Halt::Already(Box::new(token.clone())));
@@ -211,7 +211,7 @@ impl Rotate {
         };
         delivery::deliver(app, store, author, &order, |tx, machine, destination| {
             let begun = self.prepare(tx, token, &fate, machine)?;
-            let memory = route.memory(tx, &begun.token, destination)?;
+            let memory = route.to_store(tx, &begun.token, destination)?;
             Ok(Begun { memory, ..begun })
         })
     }

@@ -33,7 +33,7 @@ pub struct Scan {
     /// Print text, json or jsonl [default: text]
     #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
     format: Option<Format>,
-    /// Revoke the tokens of working secrets that are found; a previous secret is revoked alone
+    /// Revoke the token of each working secret that is found; if the secret is a previous one, only the secret
     #[arg(long)]
     revoke: bool,
     #[command(flatten)]

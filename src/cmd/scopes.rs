@@ -31,19 +31,19 @@ enum Verb {
     /// List the scopes that exist
     #[command(visible_alias = "ls")]
     List,
-    /// Define a new scope, or reopen a retired one
+    /// Define a new scope, or bring back a retired one
     Define(Define),
     /// Change the description of a scope, or what it includes
     Edit(EditScope),
     /// Give a scope another name
     Rename(RenameScope),
-    /// Stop a scope from being granted
+    /// Retire a scope, so that it can no longer be granted
     Retire(Retire),
     /// Grant scopes to a token
     Add(Grants),
     /// Remove scopes from a token
     Remove(Grants),
-    /// Set exactly these scopes of a token; on a terminal, it asks for them
+    /// Replace the scopes of a token; on a terminal, it asks for them
     #[command(mut_arg("scopes", |arg| arg.required(false)))]
     Set(Grants),
 }
@@ -75,7 +75,7 @@ fn list(app: &mut App<'_>) -> Result<Outcome, Error> {
         return Ok(Outcome::Done);
     }
     if catalogue.is_empty() {
-        app.talk().note("no scopes yet; `tokenctl scopes define SCOPE` makes one");
+        app.talk().note("no scopes yet; define one with `tokenctl scopes define SCOPE`");
         return Ok(Outcome::Done);
     }
     let now = app.ctx.machine.now()?;

@@ -22,7 +22,7 @@ pub struct Serve {
     /// Listen here: `unix:PATH`, `ADDR:PORT`, or `fd://` for the sockets that systemd passes
     #[arg(long, value_name = "ADDRESS", required = true)]
     listen: Vec<Address>,
-    /// Require these scopes and labels at `/route/NAME`, or only a valid secret
+    /// Add `/route/NAME`, which requires these scopes and labels; `NAME=` requires only a valid secret
     #[arg(long = "route", value_name = "NAME=scope:A,label:K=V")]
     routes: Vec<Route>,
     /// Serve `/healthz` and `/metrics` here
@@ -41,7 +41,7 @@ pub struct Serve {
     /// Take the client's address from peer, x-forwarded-for or x-real-ip
     #[arg(long, value_name = "WHERE", value_enum, default_value = "peer", hide_possible_values = true)]
     address_from: Origin,
-    /// Send this realm to clients without a valid secret
+    /// The realm of the WWW-Authenticate header in answers with status 401
     #[arg(long, value_name = "NAME", default_value = "tokenctl", value_parser = realm)]
     realm: String,
     /// Tell clients why a secret is refused
@@ -55,7 +55,7 @@ pub struct Serve {
     max_connections: u32,
     #[command(flatten)]
     replica: Replica,
-    /// Let replicas show how old they are: write the time into the primary, four times in `--max-lag`
+    /// Write the time to the primary four times per `--max-lag`, so that replicas know how old their data is
     #[arg(long, requires = "max_lag")]
     heartbeat: bool,
     /// Print a configuration for nginx, caddy, traefik or envoy, and exit
@@ -137,7 +137,7 @@ impl Serve {
             return Ok(());
         }
         let what = Invalid::new("`--heartbeat` is for a store in PostgreSQL");
-        Err(what.hint("files have no replicas that could be old").into())
+        Err(what.hint("a store in files has no replicas").into())
     }
 
     /// Refuses addresses that other machines can reach, unless `--allow-remote` is given.

@@ -18,7 +18,7 @@ pub struct Settings {
     /// prefix, default-ttl, max-ttl, grace, url, header, require-owner or require-description
     #[arg(value_name = "KEY", add = Takes::Setting)]
     key: Option<Key>,
-    /// Its new value; an empty one returns to the default
+    /// The new value; an empty one returns to the default
     #[arg(value_name = "VALUE", requires = "key", allow_hyphen_values = true)]
     value: Option<String>,
     #[command(flatten)]

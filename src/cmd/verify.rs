@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::app::{App, Outcome, keep_answer};
+use crate::cmd::args::rare::Rare;
 use crate::cmd::args::replica::Replica;
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::{at, secret};
@@ -36,14 +37,14 @@ pub struct Verify {
     /// Require this label
     #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     labels: Vec<SetLabel>,
-    /// Check it for a client at this address, as tokens with `--allow-from` require
+    /// The address of the client, which tokens with `--allow-from` require
     #[arg(long, value_name = "ADDR", value_parser = address::address)]
     address: Option<IpAddr>,
-    /// Check it for this instant in the future
+    /// Check whether it will be valid at this time in the future
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,
     #[command(flatten)]
-    replica: Replica,
+    replica: Rare<Replica>,
     /// Answer every line of stdin, a secret or a JSON request
     #[arg(long, conflicts_with_all = ["secret_file", "at"])]
     stream: bool,
@@ -60,7 +61,7 @@ impl Verify {
             return stream::run(app, self.replica.location(app, true)?, &requirements);
         }
         let at = at::future(self.at, &*app.ctx.machine)?;
-        let input = secret::input(app, self.secret_file.as_deref(), "Secret to verify")?;
+        let input = secret::read_secret(app, self.secret_file.as_deref(), "Secret to verify")?;
         let typed = secret::is_prompt(app, self.secret_file.as_deref());
         // The input of a program is not trimmed.
         let secret = if typed { Secret::read_pasted(&input) } else { Secret::read(input) };

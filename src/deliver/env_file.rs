@@ -1,4 +1,4 @@
-//! A line of an environment file as the destination: `VAR=secret` or `export VAR=secret`. Other lines are kept.
+//! A line of an env file as the destination: `VAR=secret` or `export VAR=secret`. Other lines are kept.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! The text of an environment file.
+//! The text of an env file.
 //!
 //! Shells, systemd, docker and the dotenv libraries disagree about blanks, quotes, comments and continued
 //! lines. These rules ensure that all of them read the value that tokenctl writes:
@@ -49,7 +49,7 @@ pub enum Slot {
 /// values that can be replaced.
 pub fn find_slot(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Result<Slot, String> {
     if content.contains(&0) || content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
-        return Err("is binary or UTF-16, not an environment file".to_owned());
+        return Err("is binary or UTF-16, not an env file".to_owned());
     }
     let dotenv = dotenv(content);
     if let Some(at) = dotenv.unclosed {

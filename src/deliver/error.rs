@@ -26,7 +26,7 @@ pub enum DeliverError {
     #[error("the new secret is in place and works, but {0}; the previous one keeps its expiry")]
     Unconfirmed(String),
     /// The file contains the new secret, which was revoked or rolled back before it could be confirmed.
-    #[error("`{0}` holds a secret that does not work: it was revoked or rolled back during its delivery")]
+    #[error("`{0}` contains a secret that does not work: it was revoked or rolled back during its delivery")]
     Dead(String),
     /// The secret is delivered and valid, but the rest of the output could not be written.
     #[error("the secret is delivered and valid, but the output was cut: {0}")]

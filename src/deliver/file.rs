@@ -31,7 +31,7 @@ impl OutFile {
             return Ok(seen);
         }
         let path = self.target.path.display();
-        Err(Refusal::NotReplaced(format!("`{path}` exists and does not hold a secret of this token")))
+        Err(Refusal::NotReplaced(format!("`{path}` exists and does not contain a secret of this token")))
     }
 }
 

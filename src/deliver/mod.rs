@@ -401,7 +401,7 @@ mod tests {
     fn a_confirmation_waits_for_the_lock_until_a_minute_before_the_deadline_and_nothing_else_does() {
         let usual = PATIENCE.as_secs();
         for (takes, left) in [(0, 540), (100, 440), (570, 0)] {
-            let dir = tempfile::tempdir().expect("a directory");
+            let dir = tempfile::tempdir().expect("a temporary directory can be created");
             let location = Location::named(dir.path().join("store"));
             let author = author();
             make(&location, Sharing::Private, &watching(None), &author).expect("a store");
@@ -410,7 +410,7 @@ mod tests {
             let protocol =
                 Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };
             let mut slow = Slow(&clock.now, takes);
-            let made = protocol.run::<Trouble>(&secret(), &mut slow, |_| Ok(begun()));
+            let made = protocol.run::<TestError>(&secret(), &mut slow, |_| Ok(begun()));
             assert!(made.is_ok_and(|token| token.delivery.is_none()));
             // The clock is read when the delivery is prepared, inserted, about to be confirmed, and
             // confirmed.
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_confirmed_elsewhere_is_delivered_unless_it_has_ended_since() {
+    fn a_secret_that_was_confirmed_elsewhere_is_delivered_unless_it_stopped_working_since() {
         let delivered = |meanwhile: &dyn Fn(&mut Token)| {
             let dir = tempfile::tempdir().expect("a directory");
             let location = Location::named(dir.path().join("store"));
@@ -456,7 +456,7 @@ mod tests {
             let protocol =
                 Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };
             let mut destination = (&location, Meanwhile(meanwhile));
-            protocol.run::<Trouble>(&secret(), &mut destination, |_| Ok(begun())).is_ok()
+            protocol.run::<TestError>(&secret(), &mut destination, |_| Ok(begun())).is_ok()
         };
         let now = watching(None).now().expect("a time");
         assert!(delivered(&|token| token.confirm(now)));
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[derive(Debug, thiserror::Error)]
-    enum Trouble {
+    enum TestError {
         #[error(transparent)]
         Store(#[from] StoreError),
         #[error(transparent)]

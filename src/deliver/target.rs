@@ -81,7 +81,7 @@ impl Target {
 
     /// Fails unless only this user and root can change what the path leads to.
     fn check_ancestors(&self) -> Result<(), Refusal> {
-        let problems = store::unsafe_path(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
+        let problems = store::unsafe_parents_of(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
         if let Some(problem) = problems.into_iter().next() {
             let why = format!("`{}`: {}", problem.path.display(), problem.why);
             return Err(Refusal::Failed(refusal(&self.path, &why).hint(problem.fix)));
@@ -144,7 +144,7 @@ impl Target {
             return Ok(());
         }
         let uid = seen.meta.as_ref().map_or(0, Metadata::uid);
-        let why = format!("it belongs to uid {uid} and does not hold a secret of this token yet");
+        let why = format!("it belongs to uid {uid} and does not contain a secret of this token yet");
         let path = self.path.display();
         let hint = format!("run `chown root {path}`, deliver, then give it back with `chown {uid} {path}`");
         Err(Refusal::Failed(refusal(&self.path, &why).hint(hint)))

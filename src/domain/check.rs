@@ -310,7 +310,7 @@ fn scope_unused(token: &Token, exam: &Exam) -> Option<Details> {
     let mut scopes: Vec<&str> = idle.iter().map(|grant| grant.scope.as_str()).collect();
     scopes.sort_unstable();
     let (name, list) = (&token.name, scopes.join(", "));
-    let message = format!("`{name}` holds scopes that no verification required in {UNUSED}: {list}");
+    let message = format!("`{name}` has scopes that no check has required in {UNUSED}: {list}");
     Some((Some(since), message, format!("`tokenctl scopes remove {name} {}`", scopes.join(" "))))
 }
 

@@ -133,15 +133,21 @@ impl Exit {
 
 /// Every exit code of the program.
 pub const EXITS: [Exit; 9] = [
-    Exit { exit: 0, meaning: "done; valid; nothing to do" },
+    Exit { exit: 0, meaning: "the command succeeded, there was nothing to do, or the secret is valid" },
     Exit { exit: 1, meaning: "failed" },
-    Exit { exit: 2, meaning: "usage; or an answer was needed and there is no terminal" },
-    Exit { exit: 3, meaning: "the answer is no: `verify`, `scan`, `check`, `audit verify`, `doctor`" },
-    Exit { exit: 4, meaning: "no such token or scope, or several" },
+    Exit {
+        exit: 2,
+        meaning: "the command line is wrong, or a question must be answered and there is no terminal",
+    },
+    Exit {
+        exit: 3,
+        meaning: "the secret is not valid (`verify`), or something was found (`scan`, `check`, `audit verify`, `doctor`, `diff`)",
+    },
+    Exit { exit: 4, meaning: "no token or scope has this name, or more than one does" },
     Exit { exit: 5, meaning: "conflict" },
     Exit { exit: 6, meaning: "the store cannot be used" },
     Exit { exit: 7, meaning: "the secret could not be delivered; nothing was changed" },
-    Exit { exit: 130, meaning: "Ctrl-C, or answered no" },
+    Exit { exit: 130, meaning: "the command was interrupted with Ctrl-C, or the user answered no" },
 ];
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_worked_in_the_backup_and_no_longer_exists_has_ended() {
+    fn a_secret_that_worked_in_the_backup_and_no_longer_exists_is_revoked() {
         let over = StoredSecret { expires_at: Some(at(3)), ..secret(2, 0) };
         let kept_ended = |now| {
             let backup = token(vec![secret(1, 0), over.clone()]);

@@ -35,7 +35,7 @@ pub fn is_hidden(c: char) -> bool {
 }
 
 /// How many characters must be added, removed, changed or swapped to turn one word into the other.
-pub fn slips(word: &str, other: &str) -> usize {
+pub fn edit_distance(word: &str, other: &str) -> usize {
     strsim::osa_distance(word, other)
 }
 
@@ -60,7 +60,7 @@ pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// The characters of a text, and whether each one is hidden. A joiner or an emoji variation selector does not
 /// count as hidden if it changes how its neighbours look.
-pub fn seen(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
+pub fn chars_with_hidden(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
     let mut before = None;
     let mut chars = text.chars().peekable();
     std::iter::from_fn(move || {
@@ -100,7 +100,7 @@ fn joins(c: char) -> bool {
 
 /// The first hidden character of a text.
 pub fn hidden_in(text: &str) -> Option<char> {
-    seen(text).find(|(_, hidden)| *hidden).map(|(c, _)| c)
+    chars_with_hidden(text).find(|(_, hidden)| *hidden).map(|(c, _)| c)
 }
 
 /// Converts a text to its stored form: trimmed, and in Unicode normalization form C, so that texts that look
@@ -111,8 +111,11 @@ fn normalize(text: &str) -> String {
 
 fn check_visible(what: &str, text: &str) -> Result<(), Invalid> {
     if let Some(c) = hidden_in(text) {
-        return Err(Invalid::new(format!("the {what} holds the invisible character {}", c.escape_unicode()))
-            .hint("use one line of check_visible characters"));
+        return Err(Invalid::new(format!(
+            "the {what} contains the invisible character {}",
+            c.escape_unicode()
+        ))
+        .hint("use one line of visible characters"));
     }
     if text.chars().nth(MAX_CHARS).is_some() {
         return Err(Invalid::new(format!("the {what} is longer than {MAX_CHARS} characters")));
@@ -147,9 +150,9 @@ impl FromStr for Line {
 
 /// Text that must not be empty, such as the value of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filled(pub String);
+pub struct NonEmpty(pub String);
 
-impl FromStr for Filled {
+impl FromStr for NonEmpty {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
@@ -183,8 +186,7 @@ impl FromStr for Icon {
         if is_valid || text.is_empty() {
             return Ok(Self(normalize(text)));
         }
-        Err(Invalid::new("the icon is not one glyph of at most two columns")
-            .hint("use one character, like `🔑`"))
+        Err(Invalid::new("the icon is not a single character or emoji").hint("use one character, like `🔑`"))
     }
 }
 
@@ -197,7 +199,7 @@ pub struct Label {
 }
 
 /// Fails if two labels have the same key.
-pub fn each_once<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Result<(), Invalid> {
+pub fn check_unique_keys<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Result<(), Invalid> {
     let mut keys = BTreeSet::new();
     match labels.into_iter().find(|label| !keys.insert(&label.key)) {
         Some(twice) => Err(Invalid::new(format!("the label `{}` is given twice", twice.key))),
@@ -234,7 +236,7 @@ impl FromStr for SetLabel {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let label: Label = text.parse()?;
         if label.value.is_empty() {
-            return Err(Invalid::new(format!("the label `{}` has no value", label.key)).hint("KEY=VALUE"));
+            return Err(Invalid::new(format!("the label `{}` has no value", label.key)).hint("use KEY=VALUE"));
         }
         Ok(Self(label))
     }
@@ -251,7 +253,7 @@ pub fn shown(text: &str) -> impl fmt::Display + '_ {
     impl fmt::Display for Shown<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             use fmt::Write as _;
-            for (c, hidden) in seen(self.0) {
+            for (c, hidden) in chars_with_hidden(self.0) {
                 if hidden { write!(f, "{}", c.escape_unicode())? } else { f.write_char(c)? }
             }
             Ok(())

@@ -258,7 +258,7 @@ pub(crate) mod tests {
     use super::*;
 
     pub fn at(secs: i64) -> Timestamp {
-        Timestamp::from_unix(Timestamp::MIN.unix() + secs).expect("in range")
+        Timestamp::from_unix(Timestamp::MIN.unix() + secs).expect("the time is in range")
     }
 
     /// A delivered secret without an expiry, created at `created`.

@@ -100,7 +100,7 @@ fn check_includes(entry: &Entry, before: &Catalogue, after: &Catalogue) -> Resul
             Some(included) if included.retired_at.is_some() => {
                 let retired = Invalid::new(format!("`{name}` includes `{scope}`, which is retired"));
                 return Err(Refused::Forbidden(
-                    retired.hint(format!("reopen it with `tokenctl scopes define {scope}`")),
+                    retired.hint(format!("bring it back with `tokenctl scopes define {scope}`")),
                 ));
             }
             Some(_) => {}
@@ -234,7 +234,7 @@ mod tests {
             disabled: Some(true),
             ..WantedToken::default()
         };
-        let after = over(&wanted, &before).expect("allowed");
+        let after = over(&wanted, &before).expect("the change is allowed");
         assert_eq!(after.labels, BTreeMap::from([("env".to_owned(), "prod".to_owned())]));
         assert_eq!((after.owner.as_deref(), after.disabled_at), (Some("ann"), Some(at(5))));
         assert_eq!(after.expires_at(), Some(at(5 + 30 * 86_400)));
@@ -247,7 +247,7 @@ mod tests {
     fn an_expired_token_is_not_revived_by_another_lifetime() {
         let mut before = token(vec![secret(1, 0)]);
         before.secrets[0].expires_at = Some(at(3));
-        before.lifetime = Lifetime::Ttl(Span::from_secs(3).expect("a span"));
+        before.lifetime = Lifetime::Ttl(Span::from_secs(3).expect("the span is in range"));
         let same = WantedToken { lifetime: Some(before.lifetime), ..WantedToken::default() };
         assert_eq!(over(&same, &before).as_ref(), Ok(&before));
         let longer = WantedToken { lifetime: Some(Lifetime::Endless), ..WantedToken::default() };
@@ -265,7 +265,9 @@ mod tests {
             Wanted { scopes: pairs.iter().map(entry).collect(), ..Wanted::default() }
         };
         let none = Catalogue::default();
-        let all = wanted(&[("admin", &["read"]), ("read", &[])]).scopes_over(&none, at(0)).expect("allowed");
+        let all = wanted(&[("admin", &["read"]), ("read", &[])])
+            .scopes_over(&none, at(0))
+            .expect("the change is allowed");
         assert_eq!(all.iter().map(|it| it.row).collect::<Vec<_>>(), [-1, -2]);
         let stored = Catalogue::new(all.into_iter().map(|it| Entry { row: -it.row, ..it }));
         assert_eq!(wanted(&[("admin", &["read"])]).scopes_over(&stored, at(9)), Ok(Vec::new()));

@@ -59,7 +59,7 @@ impl Metrics {
         out.push_str(&format!("tokenctl_request_seconds_bucket{{le=\"+Inf\"}} {}\n", self.count));
         out.push_str(&format!("tokenctl_request_seconds_sum {}\n", self.took.as_secs_f64()));
         out.push_str(&format!("tokenctl_request_seconds_count {}\n", self.count));
-        head(&mut out, "waiting_requests", "gauge", "Requests that wait for their burst or for the store.");
+        head(&mut out, "waiting_requests", "gauge", "Requests that wait for their batch or for the store.");
         out.push_str(&format!("tokenctl_waiting_requests {waiting}\n"));
         head(&mut out, "connections", "gauge", "Open connections.");
         out.push_str(&format!("tokenctl_connections {connections}\n"));

@@ -1,7 +1,7 @@
 //! The query of `/verify`, which sets requirements. Anything unknown is an error, since ignoring a misspelled
 //! requirement could let a client in.
 
-use crate::domain::text::{SetLabel, each_once};
+use crate::domain::text::{SetLabel, check_unique_keys};
 use crate::domain::verdict::Requirements;
 
 /// The requirements of a query. `None` stands for a request without one.
@@ -22,7 +22,7 @@ pub fn requirements(query: Option<&str>) -> Result<Requirements, String> {
             _ => return Err(format!("`{}` is not a key; there are `scope` and `label`", key.escape_debug())),
         }
     }
-    each_once(&requirements.labels).map_err(message)?;
+    check_unique_keys(&requirements.labels).map_err(message)?;
     Ok(requirements)
 }
 

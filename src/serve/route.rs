@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::query;
 use crate::domain::Invalid;
-use crate::domain::text::{SetLabel, each_once};
+use crate::domain::text::{SetLabel, check_unique_keys};
 use crate::domain::verdict::Requirements;
 
 /// A named requirement: `NAME=scope:A,label:K=V`.
@@ -36,7 +36,7 @@ impl FromStr for Route {
                 _ => return Err(shape(format!("`{}` is not a requirement", rule.escape_debug()))),
             }
         }
-        each_once(&requirements.labels)?;
+        check_unique_keys(&requirements.labels)?;
         Ok(Self { name: name.into(), requirements: Arc::new(requirements) })
     }
 }

@@ -2,6 +2,8 @@
 //! values are those of SQLite.
 
 use std::fmt;
+#[cfg(feature = "cli")]
+use std::ops::Range;
 
 #[cfg(feature = "cli")]
 use rusqlite::types::ToSqlOutput;
@@ -300,6 +302,20 @@ impl Rows<'_> {
 }
 
 impl<'a> Row<'a> {
+    /// Passes on the values of some columns, without asking for each of them which engine it is.
+    #[cfg(feature = "cli")]
+    pub fn each(
+        &self,
+        mut columns: Range<usize>,
+        mut take: impl FnMut(usize, &ValueRef<'a>),
+    ) -> rusqlite::Result<()> {
+        match self {
+            Self::Sqlite(row) => columns.try_for_each(|at| row.get_ref(at).map(|value| take(at, &value))),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => columns.try_for_each(|at| self.get_ref(at).map(|value| take(at, &value))),
+        }
+    }
+
     /// The value of a column.
     pub fn get_ref(&self, at: usize) -> rusqlite::Result<ValueRef<'a>> {
         match self {

@@ -32,14 +32,14 @@ pub enum StoreError {
     #[error("`{}` cannot be changed: {why}", .path.display())]
     ReadOnly { path: PathBuf, why: String, hint: String },
     /// There is no store, and none can be created here.
-    #[error("no store can be made at `{}`: {why}", .path.display())]
+    #[error("no store can be created at `{}`: {why}", .path.display())]
     NoPlace { path: PathBuf, why: String },
     #[error("the store is damaged: {0}")]
     Damaged(String),
     #[error("the store is locked{}", by_processes(.0))]
     Locked(Vec<u32>),
     /// It changed between a check and the change that depended on the check.
-    #[error("the store has changed meanwhile; nothing was changed")]
+    #[error("the store changed while the command ran; nothing was changed")]
     Changed,
     #[error("{}", .0.0)]
     Clock(ClockWrong),
@@ -165,14 +165,14 @@ pub fn read_only(path: &Path, err: Errno) -> StoreError {
     let (why, hint) = match (err, owner) {
         (Errno::ROFS, _) => (
             "its file system is mounted read-only".to_owned(),
-            "mount it for writing; reading commands work as they are".to_owned(),
+            "mount it read-write; commands that only read still work".to_owned(),
         ),
         (Errno::ACCESS | Errno::PERM, Ok(owner)) if owner == uid => {
-            ("its mode lets nobody write".to_owned(), format!("chmod u+w {}", shell(path)))
+            ("its mode allows nobody to write".to_owned(), format!("chmod u+w {}", shell(path)))
         }
         (Errno::ACCESS | Errno::PERM, Ok(owner)) => (
             format!("only its owner (uid {owner}) may"),
-            format!("run the command as its owner: `sudo -u '#{owner}' tokenctl …`"),
+            format!("run the command as the owner of the store: `sudo -u '#{owner}' tokenctl …`"),
         ),
         _ => (err.to_string(), "reading commands work as they are".to_owned()),
     };

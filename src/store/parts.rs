@@ -236,9 +236,9 @@ fn as_read(batch: &Batch, rows: Range<usize>, scopes: &Scopes, names: &[Cow<'_, 
     Some(token)
 }
 
-/// Takes a list of texts out of the fields.
+/// Takes a list of strings out of the fields.
 pub fn words<'a>(fields: &mut Fields<'a>, name: &str) -> Result<Vec<Cow<'a, str>>, String> {
-    let wrong = || format!("`{name}` is missing, or not a list of texts");
+    let wrong = || format!("`{name}` is missing, or not a list of strings");
     let Some(Item::List(all)) = fields.take(name) else { return Err(wrong()) };
     all.into_iter().map(|word| if let Item::Text(text) = word { Ok(text) } else { Err(wrong()) }).collect()
 }

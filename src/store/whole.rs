@@ -46,7 +46,7 @@ pub fn plan<E: From<StoreError>>(
     author: &Author,
     watch: Watch<'_, E>,
 ) -> Result<Restoration, E> {
-    sqlite::plan(location.files()?, backup, clock, author, watch)
+    sqlite::build(location.files()?, backup, clock, author, watch)
 }
 
 /// The state of a store that an export can replace: there is no store, or nothing has happened in it.

@@ -139,7 +139,7 @@ fn values_whose_keys_are_not_in_the_file_are_not_changed() {
         it
     };
     assert_eq!(events(after), events(before));
-    world.is_valid(&other, "other");
+    world.assert_valid(&other, "other");
     // The file clears everything that can be cleared.
     let path = world.write(
         "tokens.toml",
@@ -187,7 +187,7 @@ fn tokens_missing_from_the_file_are_revoked_only_with_exclusive_and_a_confirmati
     world.run(&["apply", &path, "--exclusive"]).exit(130);
     assert_eq!(world.asked.borrow()[0], "revoke 2 tokens that the file does not name (`a`, `b`)?");
     world.terminal = tokenctl::context::Terminal::default();
-    world.is_valid(&a, "a");
+    world.assert_valid(&a, "a");
     world.refuses(&["apply", &path, "--exclusive", "--yes", "--expect", "3"], 5, "count_differs");
     world.run(&["apply", &path, "--exclusive", "--yes", "--expect", "2"]).ok();
     for secret in [&a, &b] {
@@ -272,7 +272,7 @@ fn a_file_that_others_can_write_is_not_applied() {
     let path = world.write("tokens.toml", "[settings]\ngrace = \"2h\"\n");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).expect("the mode can be set");
     let refused = world.refuses(&["apply", &path], 5, "policy");
-    assert_eq!(refused["message"], format!("`{path}` is not applied: its mode 646 lets others write"));
+    assert_eq!(refused["message"], format!("`{path}` is refused: its mode 646 lets others write"));
     assert_eq!(refused["hint"], format!("`chmod go-w {path}`"));
     world.run(&["diff", &path]).exit(3);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("the mode can be set");
@@ -401,7 +401,7 @@ fn a_secret_in_the_file_is_neither_stored_nor_printed() {
         let path = world.write("wanted.toml", &text);
         for verb in ["apply", "diff"] {
             let failure = world.refuses(&[verb, &path], 2, "usage");
-            assert_eq!(failure["message"], format!("line 2 of `{path}` holds a secret"));
+            assert_eq!(failure["message"], format!("line 2 of `{path}` contains a secret"));
         }
     }
 }

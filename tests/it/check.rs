@@ -177,7 +177,7 @@ fn unused_tokens_and_scopes_are_reported() {
     assert_eq!(
         (&finding["message"], &finding["hint"], &finding["since"]),
         (
-            &json!("`used` holds scopes that no verification required in 90d: write"),
+            &json!("`used` has scopes that no check has required in 90d: write"),
             &json!("`tokenctl scopes remove used write`"),
             &json!("2026-11-22T12:00:00Z")
         )

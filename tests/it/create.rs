@@ -11,7 +11,7 @@ fn a_secret_is_printed_once_and_never_listed() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     assert!(secret.starts_with("tkn_") && secret.len() == 42, "{secret}");
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
     for args in
         [&["list", "--all"][..], &["show", "demo"], &["list", "--json"], &["audit", "--json"], &["doctor"]]
     {
@@ -33,7 +33,7 @@ fn the_secret_is_printed_to_stdout_and_messages_to_stderr() {
     assert_eq!(
         ran.err,
         format!(
-            "warning: made a new store at {}\n\
+            "warning: created a new store at {}\n\
              created `demo` ({}), expires 2027-02-20T12:00:00Z (in 3 months)\n\
              the lifetime is the default, 90d; set another with --ttl, --expires or --no-expiry\n\
              this secret is shown once; keep it now\n\
@@ -314,7 +314,7 @@ fn the_name_of_a_revoked_token_can_be_used_again() {
     world.run(&["revoke", "demo", "-y"]).ok();
     let second = world.create("demo", &[]);
     assert_eq!(world.verify(&first, &[]), (3, "revoked demo".to_owned()));
-    world.is_valid(&second, "demo");
+    world.assert_valid(&second, "demo");
 }
 
 #[test]

@@ -303,7 +303,7 @@ fn a_lifetime_of_exactly_max_ttl_is_allowed() {
     world.run(&["settings", "max-ttl", "30d"]).ok();
     assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
     world.run(&["settings", "max-ttl", "29d"]).ok();
-    assert!(world.run(&["doctor"]).exit(3).out.contains("`demo` lives longer than max-ttl (29d)"));
+    assert!(world.run(&["doctor"]).exit(3).out.contains("`demo` has a longer lifetime than max-ttl (29d)"));
 }
 
 #[test]

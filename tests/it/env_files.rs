@@ -125,7 +125,7 @@ fn after_a_rotation_every_reader_finds_the_new_secret() {
         let new =
             content.split(|c: char| !c.is_alphanumeric() && c != '_').find(|word| word.starts_with("tkn_"));
         let new = new.expect("a secret").to_owned();
-        world.is_valid(&new, "demo");
+        world.assert_valid(&new, "demo");
         assert!(!content.contains(&old), "{content:?}");
         for reader in readers.iter().filter(|reader| reader.is_here()) {
             assert_eq!(reader.value(&path, "API_TOKEN"), Some(new.clone()), "{reader:?} of {content:?}");
@@ -166,7 +166,7 @@ fn a_file_that_might_set_the_variable_elsewhere_is_refused_even_with_force() {
         ),
         ("A='it\n", "opens a quote in line 1 that it never closes"),
         ("A=1\\\n", "ends with a backslash, which joins the next line to it"),
-        ("A=\0", "is binary or UTF-16, not an environment file"),
+        ("A=\0", "is binary or UTF-16, not an env file"),
     ] {
         let content = content.replace("{}", &secret);
         let path = world.write("env", &content);

@@ -99,7 +99,7 @@ fn an_invalid_argument_is_reported_in_one_line_of_json() {
         ),
         (
             &["edit", "a", "--reason", "a\u{7}"],
-            "`--reason`: the text holds the invisible character \\u{7}",
+            "`--reason`: the text contains the invisible character \\u{7}",
             "use one line of visible characters",
         ),
     ];
@@ -149,7 +149,7 @@ fn quiet_suppresses_everything_except_errors_warnings_and_data() {
     let world = World::new();
     let made = world.run(&["create", "demo", "-q"]).ok();
     assert!(
-        made.err.starts_with("warning: made a new store") && made.err.lines().count() == 1,
+        made.err.starts_with("warning: created a new store") && made.err.lines().count() == 1,
         "{}",
         made.err
     );
@@ -189,7 +189,7 @@ fn a_secret_in_the_arguments_is_refused_and_not_printed() {
     ];
     for args in cases {
         let failure = world.refuses(args, 2, "secret_as_argument");
-        assert_eq!(failure["message"], "an argument holds a secret; this secret is now exposed");
+        assert_eq!(failure["message"], "an argument contains a secret; this secret is now exposed");
         let plain = world.run(args);
         assert!(!plain.err.contains(&secret[4..]) && !failure.to_string().contains(&secret[4..]), "{args:?}");
         let real = world.real(args, b"").exit(2);
@@ -198,7 +198,7 @@ fn a_secret_in_the_arguments_is_refused_and_not_printed() {
     // A secret with a typing error is like any other text.
     let typo = format!("{}{}", &secret[..41], if secret.ends_with('a') { 'b' } else { 'a' });
     world.refuses(&["show", &typo], 4, "not_found");
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_failed_hook_is_repeated_by_every_rotate_due_until_it_succeeds() {
     let ran = world.run(&["rotate", "--due", "--quiet"]).exit(1);
     let command = fails(2)(&world);
     let error = format!(
-        "error: `demo`: `demo` is rotated, but `{command}` after it failed with exit 1\nhint: `tokenctl rotate --due` \
+        "error: `demo`: `demo` was rotated, but its hook `{command}` failed with exit 1\nhint: `tokenctl rotate --due` \
          runs it again until it succeeds\nerror: 1 of 1 tokens could not be finished\n"
     );
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", error.as_str()));
@@ -117,7 +117,7 @@ fn a_failed_hook_does_not_undo_the_rotation_and_the_document_is_complete() {
     assert_eq!(ran.json()["error"], last["error"], "the document contains the error of the hook");
     assert_token_keys(&ran.json(), &["changed", "secret", "error"]);
     assert_eq!(ran.json()["hook"]["pending_since"], crate::support::time(world.now()));
-    assert_eq!(last["error"]["message"], "`demo` is rotated, but `exit 7` after it failed with exit 7");
+    assert_eq!(last["error"]["message"], "`demo` was rotated, but its hook `exit 7` failed with exit 7");
     world.assert_file_holds(&world.path("secret"), "valid demo");
     // The next `rotate --due` runs the hook again, although the token is not due.
     world.run(&["rotate", "demo", "--due"]).exit(1);
@@ -215,11 +215,7 @@ fn a_hook_that_does_not_exit_is_killed_after_five_minutes() {
     // On the simulated machine, the five minutes pass at once.
     let world = world_with(|_| "sleep infinity".to_owned());
     let ran = world.run(&["rotate", "demo"]).exit(1);
-    assert!(
-        ran.err.contains("`sleep infinity` after it did not finish within 300 s and was killed\n"),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.contains("`sleep infinity` did not finish within 300 s and was killed\n"), "{}", ran.err);
 }
 
 #[test]

@@ -32,12 +32,12 @@ fn an_imported_store_equals_the_exported_one() {
         let other = if init { World::with_store() } else { World::new() };
         other.wait(DAY);
         let ran = other.run_with(&["import", "-"], out.as_bytes()).ok();
-        let what = if init { "filled the store" } else { "made a store" };
+        let what = if init { "filled the store" } else { "created a store" };
         assert_eq!(ran.err, format!("{what} with 2 tokens and their history\n"));
         for args in [&["audit", "head"][..], &["export"], &["audit", "--json"], &["scopes", "list"]] {
             assert_eq!(other.run(args).ok().out, world.run(args).ok().out, "{args:?}");
         }
-        other.is_valid(&secret, "demo");
+        other.assert_valid(&secret, "demo");
         other.run(&["audit", "verify"]).ok();
         assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
         other.run(&["edit", "demo", "--owner", "eve"]).ok();
@@ -66,7 +66,7 @@ fn an_incomplete_or_changed_export_is_refused_and_leaves_no_store() {
         (out[..out.len() - 9].to_owned(), "it has no end: the export was cut short".to_owned()),
         (
             joined(&[&all[..token], &all[token + 1..]].concat()),
-            "lines of type `token`, but 1 came".to_owned(),
+            "lines of type `token`, but there are 1".to_owned(),
         ),
         (joined(&twice), format!("line {}: it breaks a rule, or repeats what must be unique", line + 1)),
         (replaced("\"name\":\"demo\"", "\"name\":\"de mo\""), format!("line {line}: `de mo` is not a name")),
@@ -109,7 +109,7 @@ fn tokens_are_imported_into_another_store_completely_or_not_at_all() {
         document["tokens"].as_array().expect("`tokens` is an array").iter().map(|it| &it["name"]).collect();
     assert_eq!(rows, ["demo", "gone"]);
     assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(2)));
-    other.is_valid(&secret, "demo");
+    other.assert_valid(&secret, "demo");
     assert_eq!(other.names(&["--all"]), ["demo", "gone", "mine"]);
     assert_eq!(other.last_event()["action"], "import");
     let again = other.refuses_with(&["import", "-"], out.as_bytes(), 5, "policy");
@@ -137,7 +137,7 @@ fn a_dry_run_checks_every_line_and_changes_no_byte() {
     let bad = out.replacen("\"owner\":\"ann\"", "\"owner\":\"eve\"", 1);
     let none = World::new();
     let ran = none.run_with(&["import", "-", "-n"], out.as_bytes()).ok();
-    assert_eq!(ran.err, "it would make a store with 2 tokens and their history; nothing was changed\n");
+    assert_eq!(ran.err, "it would create a store with 2 tokens and their history; nothing was changed\n");
     none.refuses_with(&["import", "-", "-n"], bad.as_bytes(), 2, "usage");
     assert!(!none.database().exists());
 
@@ -255,7 +255,7 @@ fn an_import_that_is_refused_leaves_no_store() {
     none.refuses_with(&["adopt", "--from", "-"], csv, 5, "name_taken");
     assert!(!none.store().exists());
     let ran = none.run_with(&["import", "-"], good.as_bytes()).ok();
-    let made = format!("made a new store at {}\n", none.store().display());
+    let made = format!("created a new store at {}\n", none.store().display());
     assert!(ran.err.contains(&made), "{}", ran.err);
     assert_eq!(none.names(&[]), ["many-0", "many-1", "many-2"]);
     none.run(&["audit", "verify"]).ok();

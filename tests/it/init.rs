@@ -34,7 +34,7 @@ fn a_store_is_created_once() {
     let world = World::new();
     let path = world.dir.path().canonicalize().unwrap().join("store").display().to_string();
     let ran = world.run(&["init", "--reason", "new host"]).ok();
-    assert_eq!((&*ran.out, ran.err), ("", format!("made a new store at {path}\n")));
+    assert_eq!((&*ran.out, ran.err), ("", format!("created a new store at {path}\n")));
     assert_eq!(modes(&world), expected(0o700, 0o600, 0o600));
     let log = world.run(&["audit", "--json"]).ok().json();
     assert_eq!(log[0]["reason"], "new host");
@@ -159,7 +159,7 @@ fn other_verbs_do_not_create_a_missing_store() {
         let failure = world.refuses(args, 6, "store_missing");
         assert_eq!(
             failure["hint"],
-            "`tokenctl init` makes one, or the first `tokenctl create` or `tokenctl scopes define`"
+            "create one with `tokenctl init`, or with the first `tokenctl create` or `tokenctl scopes define`"
         );
     }
     assert!(!world.store().exists());

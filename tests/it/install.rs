@@ -133,5 +133,5 @@ fn sudo_and_cron_find_a_system_installation() {
         cmp --silent secrets/app old; echo $?"
     ));
     assert_eq!((&*ran.out, ran.err.lines().count()), ("0\n1\n", 1), "{}", ran.err);
-    assert!(ran.err.starts_with("warning: made a new store at "), "{}", ran.err);
+    assert!(ran.err.starts_with("warning: created a new store at "), "{}", ran.err);
 }

@@ -58,7 +58,7 @@ fn a_planted_journal_is_never_read() {
     let planted = |plant: &dyn Fn(&Path)| {
         let world = sound();
         plant(&world.store().join("tokens.db-journal"));
-        refused(&world, "store_unsafe", "not a journal that tokenctl wrote");
+        refused(&world, "store_unsafe", "SQLite did not write it for this store");
         ask(&world, &["doctor", "--repair", "--yes"]).exit(3);
     };
     planted(&|path| fs::create_dir(path).expect("the directory can be created"));
@@ -155,7 +155,7 @@ fn a_store_that_its_group_can_write_is_used_only_with_trust_group() {
     let path = world.store().canonicalize().expect("the path exists");
     let failure = assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
     let hint = format!(
-        "chmod g-w {}/tokens.db; `--trust-group` trusts the group of a store that is named",
+        "chmod g-w {}/tokens.db; or, if you trust that group, name the store with `--store` and pass `--trust-group`",
         path.display()
     );
     assert_eq!(failure["hint"], hint);

@@ -92,7 +92,7 @@ fn without_apply_init_prints_what_makes_the_tables_and_makes_none() {
     );
     assert!(at(&["create", "web"]).exit(6).err.contains("no store at"));
     server.sql("empty_one", &printed.out);
-    assert!(at(&["init"]).ok().err.starts_with("made a new store"));
+    assert!(at(&["init"]).ok().err.starts_with("created a new store"));
     assert!(at(&["init", "--apply"]).ok().err.starts_with("there is a store"), "it can be run again");
     at(&["audit", "verify"]).ok();
     server.sql("postgres", "DROP DATABASE empty_one WITH (FORCE)");

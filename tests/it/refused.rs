@@ -49,7 +49,7 @@ fn the_use_of_a_revoked_or_expired_secret_is_recorded() {
     );
     // A refusal is not a use, and it is not recorded with the valid secret.
     assert_eq!(world.show("rotated")["last_used_at"], Value::Null);
-    world.is_valid(&new, "rotated");
+    world.assert_valid(&new, "rotated");
     assert_eq!(refused(&world, "rotated"), [time(START + 2 * HOUR), Value::Null]);
     // A refusal is recorded at most once a minute.
     world.wait(59);

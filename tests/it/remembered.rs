@@ -23,7 +23,7 @@ fn shown(world: &World, name: &str, field: &str) -> Option<String> {
 fn create_stores_the_destination_and_says_so() {
     let world = World::new();
     let (file, env) = (world.path("secret"), world.write("app.env", "A=1\n"));
-    let note = "later rotations go there too; use `--no-remember` to prevent that\n";
+    let note = "later rotations deliver there too; use `--no-remember` to prevent that\n";
     assert!(create(&world, "file", &["--out", &file]).contains(note));
     assert!(create(&world, "env", &["--env-file", &env, "--env-name", "TOKEN"]).contains(note));
     assert!(create(&world, "command", &["--exec", "cat >/dev/null"]).contains(note));
@@ -59,18 +59,18 @@ fn a_rotation_delivers_to_the_stored_destination() {
     create(&world, "demo", &["--out", &file]);
     let first = fs::read_to_string(&file).unwrap();
     let ran = world.run(&["rotate", "demo", "--quiet"]).ok();
-    let warning = format!("warning: the secret is in `{file}`, not here; print it with `--stdout`\n");
+    let warning = format!("warning: the secret went to `{file}`; to print it, pass `--stdout`\n");
     assert_eq!((ran.out.as_str(), ran.err), ("", warning));
     world.assert_file_holds(&file, "valid demo");
     assert_eq!(world.verify(&first, &[]), (0, "valid demo previous".to_owned()));
 
     // If a new secret is printed instead, the file contains the previous one, and a warning gives its expiry.
     let ran = world.run(&["rotate", "demo", "--stdout", "--quiet"]).ok();
-    world.is_valid(ran.line(), "demo");
+    world.assert_valid(ran.line(), "demo");
     let end = "2026-11-23T12:00:00Z";
     let warning = format!(
-        "warning: `demo` remembers `{file}`, which now holds a secret that stops working at {end}; move it \
-         with `--remember`\n"
+        "warning: later rotations of `demo` still deliver to `{file}`, whose secret stops working at {end}; to \
+         change that, pass `--remember`\n"
     );
     assert_eq!(ran.err, warning);
     assert_eq!(world.show("demo")["destination"]["path"], file.as_str());
@@ -82,14 +82,14 @@ fn a_stored_destination_is_changed_only_with_remember() {
     let (one, two) = (world.path("one"), world.path("two"));
     create(&world, "demo", &[]);
     let ran = world.run(&["rotate", "demo", "--out", &one]).ok();
-    assert!(ran.err.contains(&format!("from now on rotations deliver to `{one}`\n")), "{}", ran.err);
+    assert!(ran.err.contains(&format!("later rotations will deliver to `{one}`\n")), "{}", ran.err);
     let ran = world.run(&["rotate", "demo", "--out", &two]).ok();
-    assert!(ran.err.contains("`demo` remembers"), "{}", ran.err);
+    assert!(ran.err.contains("later rotations of `demo` still deliver to"), "{}", ran.err);
     let path = || world.show("demo")["destination"]["path"].clone();
     assert_eq!(path(), one.as_str());
     let ran = world.run(&["rotate", "demo", "--out", &two, "--remember"]).ok();
     assert!(
-        ran.err.contains(&format!("`{one}` stays as it was and holds a superseded secret")),
+        ran.err.contains(&format!("`{one}` was not changed, and still contains the superseded secret")),
         "{}",
         ran.err
     );
@@ -125,7 +125,7 @@ fn edit_sets_and_clears_a_destination_without_a_delivery() {
     );
     world.run(&["rotate", "demo"]).ok();
     let new = fs::read_to_string(&env).unwrap();
-    world.is_valid(new.trim_start_matches("TOKEN=").trim_end(), "demo");
+    world.assert_valid(new.trim_start_matches("TOKEN=").trim_end(), "demo");
     world.run(&["edit", "demo", "--no-destination"]).ok();
     assert_eq!(world.show("demo")["destination"], Value::Null);
     let log = world.run(&["audit", "--token", "demo", "--json"]).ok().json();
@@ -171,12 +171,12 @@ fn due_secrets_go_to_their_destinations_and_a_failure_does_not_stop_the_others()
     assert_eq!(ran.json()["count"], 5);
     let ran = world.run(&["rotate", "--due", "--quiet"]).exit(5);
     assert_eq!(ran.out, "");
-    let error = "error: `d`: `d` has no destination\nhint: name one, or set one that stays with \
+    let error = "error: `d`: `d` has no destination\nhint: name one, like `--out FILE`, or store one with \
                  `tokenctl edit NAME --out FILE`\nerror: 1 of 5 tokens could not be rotated\n";
     assert_eq!(ran.err, error);
     world.assert_file_holds(&file, "valid a");
-    world.is_valid(fs::read_to_string(&env).unwrap().trim_start_matches("X=1\nB=").trim_end(), "b");
-    world.is_valid(&fs::read_to_string(&piped).unwrap(), "c");
+    world.assert_valid(fs::read_to_string(&env).unwrap().trim_start_matches("X=1\nB=").trim_end(), "b");
+    world.assert_valid(&fs::read_to_string(&piped).unwrap(), "c");
     let failure = world.run(&["rotate", "--due", "--json"]).exit(5).json();
     assert_eq!(
         (&failure["count"], &failure["tokens"][0]["error"]["code"]),
@@ -202,7 +202,7 @@ fn if_a_destination_fails_nothing_is_changed_or_printed() {
     let secret = fs::read_to_string(&file).unwrap();
     run(std::process::Command::new("chmod").args(["777", &dir]), b"").ok();
     world.refuses(&["rotate", "demo"], 7, "delivery_failed");
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
     run(std::process::Command::new("chmod").args(["700", &dir]), b"").ok();
     fs::write(&file, "mine\n").unwrap();
     world.refuses(&["rotate", "demo"], 5, "not_replaced");
@@ -220,7 +220,7 @@ fn a_destination_that_another_user_set_is_skipped() {
     let ran = world.run(&["rotate", "--due"]).ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
     let refused = world.refuses(&["rotate", "demo"], 5, "no_destination");
-    let message = format!("`demo` goes to `{file}`, which belongs to uid {}", uid());
+    let message = format!("`demo` has the destination `{file}`, which belongs to uid {}", uid());
     assert_eq!(refused["message"], message.as_str());
     let found = world.run(&["check", "--only", "rotation_overdue"]).exit(3).out;
     assert!(found.contains("demo"), "{found}");
@@ -235,7 +235,7 @@ fn a_misspelt_variable_is_reported() {
     create(&world, "demo", &["--env-file", &env, "--env-name", "TOKEN"]);
     let to = |name| ["rotate", "demo", "--env-file", &env, "--env-name", name];
     let refused = world.refuses(&to("TOKNE"), 5, "policy");
-    let message = format!("TOKNE is not in `{env}`, where TOKEN holds a secret of this token");
+    let message = format!("TOKNE is not in `{env}`, where TOKEN contains a secret of this token");
     assert_eq!(refused["message"], message.as_str());
     let ran = world.run(&[&to("NEW")[..], &["--remember"]].concat()).ok();
     let beside = format!(

@@ -379,13 +379,13 @@ fn defining_the_first_scope_creates_the_store() {
     let world = World::new();
     assert_eq!(
         world.refuses(&["create", "a", "-s", "deploy"], 4, "not_found")["hint"],
-        "`tokenctl scopes define deploy` makes it; `tokenctl scopes list` shows those that exist"
+        "define it with `tokenctl scopes define deploy`; `tokenctl scopes list` shows those that exist"
     );
     world.refuses(&["scopes", "define", "deploy", "--includes", "read"], 4, "not_found");
     assert!(!world.store().exists(), "a refused command created a store");
     let ran = world.run(&["scopes", "define", "deploy"]).ok();
     let path = world.store().canonicalize().expect("the store");
-    assert_eq!(ran.err, format!("warning: made a new store at {}\ndefined `deploy`\n", path.display()));
+    assert_eq!(ran.err, format!("warning: created a new store at {}\ndefined `deploy`\n", path.display()));
     world.create("a", &["-s", "deploy"]);
     assert_eq!(world.run(&["scopes", "define", "read"]).ok().err, "defined `read`\n");
 }

@@ -192,7 +192,7 @@ fn filters_and_revoke_need_a_confirmation_but_disable_and_enable_of_a_name_do_no
     for args in asking {
         world.answers.borrow_mut().extend([Answer::No, Answer::CtrlC]);
         let (no, stopped) = (world.run(args).exit(130), world.run(args).exit(130));
-        assert!(no.err.ends_with("answered no; nothing was changed\n"), "{}", no.err);
+        assert!(no.err.ends_with("you answered no; nothing was changed\n"), "{}", no.err);
         assert!(stopped.err.ends_with("interrupted\n"), "{}", stopped.err);
         let mute = [args, &["--no-input"]].concat();
         world.refuses_once(&mute, 2, "input_needed");
@@ -324,7 +324,7 @@ fn a_selection_that_changed_during_the_question_needs_another_confirmation() {
     }));
     let ran = world.run(&["revoke", "-l", "env=prod"]).exit(130);
     let warning =
-        "the selection has changed meanwhile (tokens that no longer match: 1); nothing was changed\n";
+        "the selection changed while the command ran (tokens that no longer match: 1); nothing was changed\n";
     assert!(ran.err.contains(warning), "{ran:?}");
     assert_eq!(*world.asked.borrow(), ["revoke 2 tokens?", "revoke `api` (owner: bob, no use recorded)?"]);
     assert!(statuses(&world).contains(&("web".to_owned(), "active".to_owned())), "{:?}", statuses(&world));
@@ -342,7 +342,7 @@ fn a_rotation_by_filter_skips_tokens_that_no_longer_match() {
     }));
     let before = world.show("job")["secrets"].clone();
     let ran = world.run(&["rotate", "-l", "env=dev", "--exec", "cat >/dev/null"]).exit(5);
-    assert!(ran.err.contains("`job`: the selection has changed meanwhile"), "{ran:?}");
+    assert!(ran.err.contains("`job`: the selection changed while the command ran"), "{ran:?}");
     assert_eq!(world.show("job")["secrets"], before);
 }
 

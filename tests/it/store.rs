@@ -130,7 +130,7 @@ fn a_missing_store_is_created_only_by_the_verbs_that_create_one() {
         let world = World::new();
         ask(&world, args).ok();
         assert!(world.database().exists(), "{args:?}");
-        world.is_sound();
+        world.assert_intact();
     }
 }
 
@@ -289,7 +289,7 @@ fn a_database_that_is_not_a_regular_file_is_not_opened() {
         make(&world);
         refused(&world, "store_unsafe", hint);
     };
-    let (link, other) = ("`--store DIR` names the directory that holds the file itself", "move it away");
+    let (link, other) = ("use `--store` with the directory that contains the file itself", "move it away");
     not_a_file(other, &|world| fs::create_dir(world.database()).expect("a directory"));
     not_a_file(link, &|world| symlink("../aside.db", world.database()).expect("a link"));
     not_a_file(link, &|world| symlink("/nowhere/at/all", world.database()).expect("a link"));
@@ -353,7 +353,7 @@ fn a_store_that_others_can_write_is_refused() {
     refused(&world, "store_unsafe", "chmod go-w ");
     // In a sticky directory, users cannot replace files of other users.
     fs::set_permissions(world.dir.path(), Permissions::from_mode(0o1777)).expect("a mode");
-    world.is_sound();
+    world.assert_intact();
     world.mint("sticky");
 }
 
@@ -449,7 +449,7 @@ fn a_killed_writer_does_not_stop_readers_and_the_next_write_rolls_its_change_bac
         assert!(!world.store().join("tokens.db-journal").exists());
         let names = world.real(&["list", "--format", "names"], b"").ok().out;
         assert_eq!(names, if commit == 1 { "demo\nother\nthird\n" } else { "demo\nhalf\nother\nthird\n" });
-        world.is_sound();
+        world.assert_intact();
     }
 }
 

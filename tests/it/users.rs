@@ -156,7 +156,10 @@ fn a_member_cannot_change_anything() {
     for args in CHANGES {
         let ran = shared.run(MEMBER, &[args, &["--json"]].concat(), ADOPTED);
         let failure = assert_failure(&ran, "store_read_only", 6);
-        assert_eq!(failure["hint"], "run the command as its owner: `sudo -u '#64001' tokenctl …`");
+        assert_eq!(
+            failure["hint"],
+            "run the command as the owner of the store: `sudo -u '#64001' tokenctl …`"
+        );
         assert!(before == shared.bytes(), "{args:?}");
     }
     assert_eq!(shared.run(ADMIN, &["verify"], &secret).ok().line(), "valid demo");
@@ -426,7 +429,7 @@ fn on_a_read_only_file_system_changes_fail_with_a_clear_message_and_reading_work
         let message = failure["message"].as_str().expect("a message");
         assert!(message.ends_with("its file system is mounted read-only"), "{failure}");
         assert!(message.contains(world.store().to_str().expect("UTF-8")), "{failure}");
-        assert_eq!(failure["hint"], "mount it for writing; reading commands work as they are");
+        assert_eq!(failure["hint"], "mount it read-write; commands that only read still work");
     }
     let script = format!(
         "unshare -m bash -c '{mount} && echo {secret} | tokenctl verify && tokenctl list --format names'"
@@ -443,7 +446,7 @@ fn the_error_about_a_read_only_database_has_a_hint_with_chmod() {
     let database = database.canonicalize().expect("a path");
     assert_eq!(failure["hint"], format!("chmod u+w {}", database.display()));
     assert!(
-        failure["message"].as_str().expect("a message").ends_with("its mode lets nobody write"),
+        failure["message"].as_str().expect("a message").ends_with("its mode allows nobody to write"),
         "{failure}"
     );
     shared.run(ADMIN, &["list"], "").ok();
@@ -519,7 +522,7 @@ fn with_trust_group_stored_destinations_and_commands_are_not_used() {
         failure["message"]
             .as_str()
             .expect("a message")
-            .ends_with("no destination or command in it is used or set")
+            .ends_with("destinations and commands stored in it are neither used nor changed")
     );
     shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--out", file], "").ok();
 }

@@ -120,7 +120,7 @@ fn copying_is_offered_only_if_a_clipboard_can_be_reached() {
         let held = world.clipboards.borrow().holds.as_ref().map(|(_, secret, _)| secret.clone());
         let secret = held.unwrap_or(ran.line().to_owned());
         world.terminal = Terminal::default();
-        world.is_valid(&secret, "ci");
+        world.assert_valid(&secret, "ci");
     }
 }
 
@@ -129,9 +129,9 @@ fn optional_answers_can_be_left_empty() {
     let mut world = bare();
     world.at_terminal(&[typed(" ci "), Enter, Enter, Enter, Enter, Pick("Print the secret")]);
     let ran = world.run(&["create"]).ok();
-    assert!(ran.err.contains("warning: made a new store"), "{ran:?}");
+    assert!(ran.err.contains("warning: created a new store"), "{ran:?}");
     world.terminal = Terminal::default();
-    world.is_valid(ran.line(), "ci");
+    world.assert_valid(ran.line(), "ci");
     let token = world.show("ci");
     for key in ["description", "owner", "icon", "not_before", "rotate_every"] {
         assert_eq!(token[key], json!(null), "{key}");
@@ -170,10 +170,10 @@ fn a_wrong_answer_repeats_the_question() {
         [
             "`a b` is not a name",
             "the name `taken` is taken",
-            "the text holds the invisible character \\u{202e}",
-            "the text holds the invisible character \\u{202e}",
-            "the text holds the invisible character \\u{200b}",
-            "the icon is not one glyph of at most two columns",
+            "the text contains the invisible character \\u{202e}",
+            "the text contains the invisible character \\u{202e}",
+            "the text contains the invisible character \\u{200b}",
+            "the icon is not a single character or emoji",
             "no scope is marked",
             "`soon` is not a time: not understood",
             "`2026-02-30` is not a time: no such day",
@@ -352,7 +352,7 @@ fn cancelling_the_overview_creates_nothing() {
     let mut world = bare();
     world.at_terminal(&[typed("a"), Enter, Enter, Enter, Enter, Pick("Cancel")]);
     let ran = world.run(&["create", "--reason", "why"]).exit(130);
-    assert!(ran.err.ends_with("error: answered no; nothing was changed\n"), "{ran:?}");
+    assert!(ran.err.ends_with("error: you answered no; nothing was changed\n"), "{ran:?}");
     assert!(!world.store().exists());
 }
 
@@ -410,7 +410,10 @@ fn a_secret_in_an_answer_is_refused_and_not_printed() {
     world.at_terminal(&answers);
     let ran = world.run(&["create"]).ok();
     assert!(!ran.err.contains(&secret), "{ran:?}");
-    assert_eq!(ran.err.matches("error: the answer holds a secret; this secret is now exposed\n").count(), 3);
+    assert_eq!(
+        ran.err.matches("error: the answer contains a secret; this secret is now exposed\n").count(),
+        3
+    );
     // The secret is not offered again.
     assert!(offered(&world).iter().all(|text| !text.contains(&secret)));
     assert_eq!(world.show("a")["description"], json!(null));

@@ -31,7 +31,7 @@ pub struct Verb {
     pub path: &'static str,
     /// Words that users of other programs type instead.
     pub also: &'static [&'static str],
-    /// Paragraphs, each without its last full stop.
+    /// Paragraphs, each without its last full stop, which help and manual add.
     pub more: &'static [&'static str],
     pub examples: &'static [Example],
     /// Numbers from [`crate::domain::code::EXITS`].
@@ -47,8 +47,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         also: &[],
         more: &[
             "A token has a name, an owner, scopes and a lifetime. A secret is the string that a client presents. The \
-             store keeps only its hash, so a secret can be shown once and never again",
-            "Data goes to standard output, everything else to standard error. Without a terminal, nothing is asked",
+             store keeps only its hash, so tokenctl can show a secret only once",
+            "Results go to standard output, everything else to standard error. Without a terminal, no command asks a \
+             question. A duration is a number and a unit: `s`, `m`, `h`, `d`, `w`, `mo` or `y`; a date without a time is \
+             a day in local time",
             "`tokenctl help COMMAND` is `tokenctl COMMAND --help`, and `tokenctl version` is `tokenctl --version`",
         ],
         examples: &[
@@ -57,7 +59,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl create nightly --all-scopes --ttl 30d --out nightly.key",
             ),
             Example(
-                "Check a secret: exit 0 if it is valid, 3 if it is not",
+                "Check a secret; the exit code is 0 if it is valid and 3 if it is not",
                 "tokenctl verify --scope events:read < nightly.key",
             ),
             Example(
@@ -72,14 +74,14 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "create",
         also: &["new", "add", "generate", "gen", "issue", "mint", "make"],
         more: &[
-            "The secret goes to standard output, as one line and nothing else, or to the destination that a flag \
-             names. If the delivery fails, the exit code is 7 and no token is left",
+            "The secret goes to the destination that a flag names, or else to standard output, as one line and \
+             nothing else. If the delivery fails, the exit code is 7 and no token is created",
             "A command given with `--exec` gets the secret on standard input, without a newline, and TOKENCTL_NAME, \
              TOKENCTL_ID and TOKENCTL_EXPIRES_AT in its environment",
-            "Without a lifetime, the setting `default-ttl` applies. A store with scopes requires `--scope` or \
-             `--all-scopes`",
-            "`--if-missing` waits for another command that is delivering a token of that name, and warns if the \
-             existing token or its destination differs from the flags",
+            "If you give no lifetime, the setting `default-ttl` applies, which is 90 days unless you change it. If \
+             the store defines scopes, `--scope` or `--all-scopes` is required",
+            "With `--if-missing`, nothing happens if the token exists and is neither disabled nor expired; you get a \
+             warning if it differs from the flags. If another command is just creating it, this one waits",
         ],
         examples: &[
             Example(
@@ -87,11 +89,11 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl create nightly --scope events:read --ttl 30d --out nightly.key",
             ),
             Example(
-                "Set a variable of an environment file, and make the token due every 30 days",
+                "Set a variable in an env file, and rotate the token every 30 days",
                 "tokenctl create worker --all-scopes --rotate-every 30d --env-file app.env --env-name KEY",
             ),
             Example(
-                "Put the secret into a password store",
+                "Write the secret to a password store",
                 "tokenctl create pages -s events:read --exec 'pass insert -m tokens/$TOKENCTL_NAME'",
             ),
             Example(
@@ -106,11 +108,11 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         also: &["register"],
         more: &[
             "The secret comes from standard input, a file, or a prompt that does not show it. A secret of less than \
-             128 bits is refused, and so is one that is in the store already",
+             128 bits is refused, and so is one that the store already has",
             "`--from` reads many tokens from CSV with a heading or from JSON lines. Each has a `name` and a `secret` \
              (or a `hash` of 64 hexadecimal digits as `export` writes it), and optionally `owner`, `description`, \
-             `scopes`, `labels` and `expires`. The flags apply to what a line leaves out. Either all lines are adopted \
-              or none",
+             `scopes`, `labels` and `expires`. A flag applies to every line that does not have the value itself. \
+             Either all lines are adopted or none",
         ],
         examples: &[
             Example(
@@ -132,13 +134,13 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "list",
         also: &["tokens"],
         more: &[
-            "On a terminal, the output is a table with as many columns as fit. In a pipe, it is tab-separated lines \
-             without a heading, whose columns never change: id, name, status, scopes, owner, expires_at, last_used_at, \
-             created_at, created_by, labels, description",
+            "On a terminal, the output is a table with as many columns as fit. In a pipe, the output is lines of \
+             tab-separated values without a heading. Their columns never change: id, name, status, scopes, owner, \
+             expires_at, last_used_at, created_at, created_by, labels, description",
         ],
         examples: &[
             Example(
-                "List what expires within two weeks, the earliest first",
+                "List tokens that expire within two weeks, the earliest first",
                 "tokenctl list --expires-within 14d --sort expires",
             ),
             Example(
@@ -150,7 +152,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl list --all --format csv > tokens.csv",
             ),
             Example(
-                "List what is due for rotation within a week, the earliest first",
+                "List tokens whose rotation is due within a week, the earliest first",
                 "tokenctl list --due-within 7d --sort due",
             ),
         ],
@@ -160,8 +162,8 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "show",
         also: &["get", "info", "describe", "view", "inspect"],
         more: &[
-            "Each secret is shown by its first four characters, with its expiry and its last use. The token's last ten \
-             events follow, without confirmations of deliveries",
+            "Each secret is shown by its hint (its prefix and the next four characters), its expiry and its last \
+             use. The last ten events of the token follow, without confirmations of deliveries",
         ],
         examples: &[
             Example("See whether a client still uses the previous secret", "tokenctl show backup"),
@@ -172,7 +174,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "rename",
         also: &["mv", "move"],
-        more: &["The token keeps its id, its secrets and its history. The old name is free at once"],
+        more: &[
+            "The token keeps its id, its secrets and its history. The old name can be used again at once",
+        ],
         examples: &[Example(
             "Say why, for the audit log",
             "tokenctl rename ci-deploy ci-prod --reason 'one pipeline for each stage'",
@@ -183,10 +187,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "edit",
         also: &["update", "modify", "change"],
         more: &[
-            "Only what the flags name is changed. A lifetime counts from now, and applies to the current secret too. \
+            "Only what the flags name is changed. A new lifetime starts now, and also applies to the current secret. \
              An expired token gets a new lifetime only with `--revive`",
-            "Adding or changing a label may let a token in where it was refused before, so the command asks, or needs \
-             `--allow-widen`. Removing a label needs no confirmation",
+            "A service may accept a token with a new label that it refused before. Adding or changing a label \
+             therefore asks for confirmation, or needs `--allow-widen`; removing one does not",
         ],
         examples: &[
             Example(
@@ -198,7 +202,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl edit ci-deploy -l env=test -l team= --allow-widen",
             ),
             Example(
-                "Let it expire in 30 days, and make it due for rotation every 10",
+                "Make it expire in 30 days, and rotate it every 10 days",
                 "tokenctl edit ci-deploy --ttl 30d --rotate-every 10d",
             ),
         ],
@@ -208,8 +212,8 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "disable",
         also: &["pause", "suspend", "lock"],
         more: &[
-            "Its secrets are refused as `disabled` until `enable`. They still expire at their time. Filters select \
-             tokens as in `list`",
+            "The secrets of a disabled token are refused until you enable it. They still expire when they would \
+             have. Filters select tokens as in `list`",
         ],
         examples: &[
             Example("Pause one token", "tokenctl disable ci-deploy --reason 'odd requests at night'"),
@@ -224,7 +228,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "enable",
         also: &["resume", "unpause", "unlock"],
-        more: &["A secret that has expired meanwhile stays expired"],
+        more: &["A secret that expired while the token was disabled stays expired"],
         examples: &[
             Example("Enable one token", "tokenctl enable ci-deploy"),
             Example("Enable all disabled tokens", "tokenctl enable --status disabled --yes"),
@@ -235,17 +239,14 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "revoke",
         also: &["delete", "del", "remove", "rm", "destroy", "kill", "invalidate", "expire"],
         more: &[
-            "A revocation cannot be undone. The token stays in `list --all` and in the log, and its name can be used \
-             again",
-            "If a leaked secret is the current one or is being delivered, the whole token is revoked. If a rotation \
-             has replaced it, only that secret is revoked",
+            "A revocation cannot be undone. The token is still in `list --all` and in the log, and its name can be \
+             used again",
+            "With `--secret-file`, the whole token is revoked if the leaked secret is its current one or is being \
+             delivered. If a rotation has replaced the secret, only that secret is revoked",
         ],
         examples: &[
             Example("Revoke a token", "tokenctl revoke ci-deploy --yes --reason 'the pipeline is gone'"),
-            Example(
-                "Revoke what a leaked secret belongs to",
-                "tokenctl revoke --secret-file leaked.txt --yes",
-            ),
+            Example("Revoke the token of a leaked secret", "tokenctl revoke --secret-file leaked.txt --yes"),
             Example("End a grace period early", "tokenctl revoke backup --previous --yes"),
             Example("See which tokens nobody has ever used", "tokenctl revoke --never-used --dry-run"),
         ],
@@ -255,25 +256,27 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "rotate",
         also: &["regenerate", "roll", "reroll", "renew", "refresh", "reissue", "cycle"],
         more: &[
-            "Once the new secret is delivered, the old one keeps working for its grace period. If the delivery fails, \
-             the exit code is 7 and nothing has changed",
-            "An expired token is rotated only with `--revive`, except that `--due` still rotates it, with a warning, \
-             within one interval of its policy after the expiry",
-            "With `--due` and no name, it rotates every token whose policy makes it due and prints their names. If \
-             there are none it prints nothing, which suits cron",
+            "Once the new secret is delivered, the old one keeps working for a grace period: that of `--grace`, of \
+             the token, or of the store's settings. The new secret goes to the destination that a flag names, or else \
+             to the one that is stored with the token. If the delivery fails, the exit code is 7 and nothing has \
+             changed",
+            "An expired token is rotated only with `--revive`. `rotate --due` also rotates it, with a warning, if it \
+             expired less than one rotation interval ago",
+            "With `--due` and no name, the command rotates every token that is due. It prints the names of the \
+             rotated tokens, unless you pass `--quiet`, so cron sends mail only for errors and warnings",
         ],
         examples: &[
             Example("Replace the secret in a file", "tokenctl rotate backup --out backup.key"),
             Example(
-                "Rotate all that are due, each into a file of its name",
+                "Rotate every token that is due, and write each secret to a file named after the token",
                 "tokenctl rotate --due --quiet --out-dir /etc/service-tokens",
             ),
             Example(
                 "Replace a leaked secret, without a grace period",
-                "tokenctl rotate ci-deploy --now > ci-deploy.key",
+                "tokenctl rotate ci-deploy --now --stdout > new.key",
             ),
             Example(
-                "Put the new secret into a password store",
+                "Write the new secret to a password store",
                 "tokenctl rotate ci-deploy --exec 'pass insert -m -f tokens/$TOKENCTL_NAME'",
             ),
         ],
@@ -284,14 +287,16 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         also: &["whoami", "identify", "lookup", "validate", "introspect", "authenticate", "auth", "test"],
         more: &[
             "The secret comes from standard input, a file, or a prompt. The answer is one line: `valid NAME`, `valid \
-             NAME previous`, or the first reason that applies of malformed, unknown, revoked, disabled, superseded, \
-             expired, not_yet_valid, source_not_allowed, scope_missing, label_mismatch",
-            "It only has to read the store",
-            "With `--stream` it answers line after line until its input ends, in order and without delay, so that a \
-             service keeps one process. A line that is a secret gets the answer above, or `error CODE`. A line that is \
-             a JSON object of `secret`, `scopes`, `labels`, `address` and `id` gets the document of `--json` with the \
-             `id`. `--scope` and `--label` apply to every line, `--address` to those without an address. If the store \
-             cannot be read, the answer is an error, and the stream goes on; at the end of input it exits with 0",
+             NAME previous` for a secret in its grace period, or the first of these reasons that applies: malformed, \
+             unknown, revoked, disabled, superseded, expired, not_yet_valid, source_not_allowed, scope_missing, \
+             label_mismatch",
+            "A user who can only read the store can verify",
+            "With `--stream`, it answers each line of standard input in order and without delay, so that a service \
+             can keep one process running. A line that is a secret gets the answer above, or `error CODE`. A line \
+             that is a JSON object with the keys `secret`, `scopes`, `labels`, `address` and `id` gets the document \
+             of `--json`, with the same `id`. `--scope` and `--label` apply to every line, `--address` to lines \
+             without an address. If the store cannot be read, the answer is an error, and the stream continues. At \
+             the end of input, the exit code is 0",
         ],
         examples: &[
             Example(
@@ -311,15 +316,17 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "scan",
         also: &["search", "grep", "leaks", "detect"],
         more: &[
-            "Each secret found is one line with path, line, column, and the token's name, status and owner. The secret \
-             is never printed. A secret with a correct checksum that is not in the store is `unknown`. Exit 3 means \
-             that a secret works or may work again, because its status is active, provisional, pending or disabled",
-            "In folders, hidden files, binary files and what ignore files exclude are skipped, as ripgrep does. A file \
-             named as an argument and standard input are always searched. UTF-16 is searched if it begins with a byte \
-             order mark. Compressed files are reported and not searched. Encoded text, like base64, is not recognized",
-            "An adopted secret has no checksum. It is found by its first four characters, and only where no letter or \
+            "For each secret, one line shows the path, line and column, and the token's name, status and owner. The \
+             secret is never printed. If a secret has a correct checksum but is not in the store, its status is \
+             `unknown`. Exit 3 means that a secret works or may work again, because its status is active, \
+             provisional, pending or disabled",
+            "In folders, hidden files, binary files, and files that `.gitignore` or `.ignore` excludes are skipped, \
+             as ripgrep does. Standard input, and a file that is named as an argument, are always searched. UTF-16 \
+             is searched if it begins with a byte order mark. Compressed files are reported and not searched. \
+             Encoded text, like base64, is not recognized",
+            "An adopted secret has no checksum. It is found by its first four characters, and only if no letter or \
              digit follows it",
-            "Standard input may be the output of `git log -p` or `git diff`; each secret is then reported with its \
+            "Standard input can be the output of `git log -p` or `git diff`. Each secret is then reported with its \
              file and commit. Removed lines are searched in a history but not in a diff, so a commit that removes a \
              secret passes a pre-commit hook",
         ],
@@ -341,20 +348,24 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "scopes",
         also: &["scope", "permissions", "roles"],
         more: &[
-            "A scope is a permission with a name, like `events:read`; one may include others. A store without scopes \
-                 issues plain keys",
+            "A scope is a permission with a name, like `events:read`. A scope can include others. A service requires \
+             it with `verify --scope`. If a store defines no scopes, a check only says whether the secret is valid. \
+             A change after which a token can do more than before asks for confirmation, or needs `--allow-widen`",
         ],
         examples: &[
-            Example("Add one", "tokenctl scopes define reports:read --description 'Read reports'"),
-            Example("Grant it", "tokenctl scopes add ci-deploy reports:read --allow-widen"),
-            Example("See them all, and how many tokens hold each", "tokenctl scopes list"),
+            Example("Define a scope", "tokenctl scopes define reports:read --description 'Read reports'"),
+            Example(
+                "Grant it to a token, which may then do more",
+                "tokenctl scopes add ci-deploy reports:read --allow-widen",
+            ),
+            Example("See all scopes, and how many tokens have each", "tokenctl scopes list"),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],
     },
     Verb {
         path: "scopes list",
         also: &["show"],
-        more: &["The count is of unrevoked tokens that hold the scope directly"],
+        more: &["The count is the number of unrevoked tokens that have the scope directly"],
         examples: &[
             Example("See them", "tokenctl scopes list"),
             Example("The same for a script", "tokenctl scopes list --json"),
@@ -364,11 +375,11 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "scopes define",
         also: &["create", "new", "make"],
-        more: &["A retired scope is reopened; tokens that still hold it keep it"],
+        more: &["If the scope exists and is retired, it can be granted again; tokens that have it keep it"],
         examples: &[
-            Example("Add one", "tokenctl scopes define reports:read --description 'Read reports'"),
+            Example("Define a scope", "tokenctl scopes define reports:read --description 'Read reports'"),
             Example(
-                "Add one that allows what others allow",
+                "Define a scope that includes two others",
                 "tokenctl scopes define auditor --includes events:read,reports:read",
             ),
         ],
@@ -377,8 +388,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "scopes edit",
         also: &["update", "change"],
-        more: &["Widening a scope lets every token that holds it do more, so the command asks, or needs \
-                 `--allow-widen`"],
+        more: &[
+            "If the scope includes more, every token that has it can do more. The command then asks for \
+             confirmation, or needs `--allow-widen`",
+        ],
         examples: &[
             Example("Describe it", "tokenctl scopes edit events:read --description 'Read all events'"),
             Example("Make it include less", "tokenctl scopes edit admin --includes events:read"),
@@ -389,8 +402,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "scopes rename",
         also: &["mv"],
         more: &[
-            "Tokens keep the scope under its new name. A verifier that requires the old name refuses them, and one that \
-             requires the new name accepts them, so the command asks, or needs `--allow-widen`, if tokens hold it",
+            "Tokens keep the scope under its new name. A service that requires the old name then refuses them, and \
+             one that requires the new name accepts them. If tokens have the scope, the command therefore asks for \
+             confirmation, or needs `--allow-widen`",
         ],
         examples: &[Example(
             "Give it another name",
@@ -402,8 +416,8 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "scopes retire",
         also: &["delete", "rm", "revoke"],
         more: &[
-            "A retired scope can no longer be granted. Tokens that hold it keep it, unless `--ungrant` removes it \
-                 from them; `scopes define` reopens it",
+            "A retired scope can no longer be granted. Tokens that have it keep it, unless `--ungrant` removes it \
+             from them. `scopes define` brings the scope back",
         ],
         examples: &[
             Example("Retire it, and let tokens keep it", "tokenctl scopes retire events:write"),
@@ -414,7 +428,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "scopes add",
         also: &["grant"],
-        more: &["The command asks, or needs `--allow-widen`"],
+        more: &["The command asks for confirmation, or needs `--allow-widen`"],
         examples: &[Example(
             "Let a token do more",
             "tokenctl scopes add ci-deploy events:write --allow-widen",
@@ -424,14 +438,18 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "scopes remove",
         also: &["withdraw", "take"],
-        more: &["The token keeps what another of its scopes includes"],
+        more: &[
+            "If another scope of the token includes the removed one, the token can still do what it allows",
+        ],
         examples: &[Example("Let a token do less", "tokenctl scopes remove ci-deploy events:read")],
         exits: &[0, 1, 2, 4, 5, 6, 130],
     },
     Verb {
         path: "scopes set",
         also: &["replace"],
-        more: &["If the token may then do more than before, the command asks, or needs `--allow-widen`"],
+        more: &[
+            "If the token can then do more than before, the command asks for confirmation, or needs `--allow-widen`",
+        ],
         examples: &[Example(
             "Replace the scopes of a token",
             "tokenctl scopes set ci-deploy events:write --allow-widen",
@@ -442,13 +460,13 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "init",
         also: &["setup"],
         more: &[
-            "`create`, `adopt` and `scopes define` make a missing store themselves, for you alone. With `--group`, \
-             members of the group can list and verify; only the owner of the store can change it",
+            "If there is no store yet, `create`, `adopt` and `scopes define` create one that only you can use. With \
+             `--group`, the members of a group can list and verify tokens; only the owner of the store can change it",
         ],
         examples: &[
-            Example("Make a store for yourself", "tokenctl init"),
+            Example("Create a store for yourself", "tokenctl init"),
             Example(
-                "Make a store that a web server may read",
+                "Create a store that a web server can read",
                 "sudo tokenctl --store /var/lib/tokenctl init --group www-data",
             ),
         ],
@@ -460,7 +478,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         more: &["A setting applies to tokens that are created or rotated from now on"],
         examples: &[
             Example("See all of them", "tokenctl settings"),
-            Example("Let new tokens expire after 30 days", "tokenctl settings default-ttl 30d"),
+            Example("Make new tokens expire after 30 days", "tokenctl settings default-ttl 30d"),
             Example("Return to the default", "tokenctl settings default-ttl ''"),
         ],
         exits: &[0, 1, 2, 6],
@@ -469,22 +487,25 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "check",
         also: &["monitor", "report", "alerts", "stale"],
         more: &[
-            "A finding is two lines: severity, code, a description and the token's owner, then what to do. Without \
-             findings nothing is printed, so cron sends mail only when somebody has to act. Revoked and expired tokens \
-             are examined too. Filters select tokens as in `list`",
-            "The codes: `expiring` (within `--window` and in the second half of its lifetime), `expired` (in the last \
-             week), `rotation_overdue` (by more than a day), `hook_pending` (the command after a rotation has not \
-             succeeded), `previous_in_use` (a client still uses a previous secret), `refused_in_use` (a client still \
-             presents a revoked or expired secret), `unused` (for 90 days), `never_used` (in 30 days of recording), \
-             `no_expiry`, `no_destination` (the token has a rotation policy, but no destination), `scope_unused` (a \
-             token in use holds a scope that no verification required in 90 days of recording), `provisional` (a \
-             delivery was interrupted and is not settled)",
-            "With `--format prometheus` it exits with 0 whatever it finds, since alert rules decide",
+            "Each finding has two lines. The first shows the severity, the code, a description and the token's \
+             owner; the second says what to do. If there is no finding, nothing is printed, so cron sends mail only \
+             if somebody has to act. Revoked and expired tokens are checked too. Filters select tokens as in `list`",
+            "`expiring`: the token expires within `--window`, and more than half of its lifetime is over. `expired`: \
+             the token expired in the last week. `rotation_overdue`: the rotation of the token has been due for more \
+             than a day. `hook_pending`: the hook after a rotation has not succeeded. `previous_in_use`: a client \
+             still uses a previous secret. `refused_in_use`: a client still presents a revoked or expired secret. \
+             `unused`: the token was not used for 90 days. `never_used`: the token has existed for 30 days, and no \
+             use was recorded in that time. `no_expiry`: the token never expires. `no_destination`: the token has a \
+             rotation policy, but no destination. `scope_unused`: the token is in use and has a scope that no check \
+             has required for 90 days. `provisional`: a delivery was interrupted, and it is not known whether the \
+             secret arrived",
+            "With `--format prometheus`, the exit code is 0 whatever the command finds, because your alert rules \
+             decide what is a problem",
         ],
         examples: &[
-            Example("See what needs attention", "tokenctl check || echo 'see above'"),
+            Example("See what needs attention", "tokenctl check"),
             Example(
-                "Report only what breaks a client, a month ahead",
+                "Report only problems that will stop a client within 30 days",
                 "tokenctl check --only expiring,expired,rotation_overdue,previous_in_use --window 30d",
             ),
             Example(
@@ -498,13 +519,15 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "audit",
         also: &["log", "logs", "history", "events"],
         more: &[
-            "Each change is an event in a chain of hashes. It says when, who, what and why. On a terminal, the output \
-             is a table that opens at the newest event and shows a confirmed delivery on one line. In a pipe, it is \
-             tab-separated lines: number, time, action, id, name, actor, reason, changes",
+            "Each change is an event in a hash chain. The event says who changed what, when and why. On a terminal, \
+             the output is a table that opens at the newest event and shows a confirmed delivery on one line. In a \
+             pipe, the output is lines of tab-separated values: number, time, action, id, name, actor, reason, \
+             changes",
             "Which administrator gave a token a scope, and when: `tokenctl audit --token ci-deploy --action \
-             create,scopes.add,scopes.set`. The previous owners of a token: `tokenctl audit --token ci-deploy --action \
-             create,edit`. What changed this week: `tokenctl audit --since 7d`. What one administrator did: `tokenctl \
-             audit --actor ann`. Which secrets were revoked, and why: `tokenctl audit --action revoke --format csv`",
+             create,scopes.add,scopes.set`. The previous owners of a token: `tokenctl audit --token ci-deploy \
+             --action create,edit`. What changed this week: `tokenctl audit --since 7d`. What one administrator did: \
+             `tokenctl audit --actor ann`. Which secrets were revoked, and why: `tokenctl audit --action revoke \
+             --format csv`",
         ],
         examples: &[
             Example(
@@ -513,7 +536,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
             ),
             Example("See who created or revoked tokens", "tokenctl audit --action create,adopt,revoke"),
             Example(
-                "Keep the head where the owner of the store cannot write",
+                "Write the head to a place where the owner of the store cannot change it",
                 "tokenctl audit head > head.txt",
             ),
             Example(
@@ -527,15 +550,16 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "audit head",
         also: &["last"],
         more: &["The hash of the last event covers all events before it"],
-        examples: &[Example("Save it", "tokenctl audit head > head.txt")],
+        examples: &[Example("Save the head", "tokenctl audit head > head.txt")],
         exits: &[0, 1, 2, 6],
     },
     Verb {
         path: "audit verify",
         also: &["check"],
         more: &[
-            "It finds accidental damage and edits by hand. With a head that was kept elsewhere, it also finds that the \
-             log was rewritten; without one, the owner of the store could replace the whole log unnoticed",
+            "The command finds accidental damage and edits by hand. With a head that was kept in another place, it \
+             also finds out whether the log was rewritten. Without one, the owner of the store could replace the \
+             whole log unnoticed",
         ],
         examples: &[
             Example("Check everything", "tokenctl audit verify"),
@@ -552,32 +576,33 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         also: &["gate", "server", "daemon", "listen", "http"],
         more: &[
             "For nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and Envoy ext_authz: \
-             `/verify?scope=A&label=K=V` and `/route/NAME` answer 200 with the headers X-Token-Id, -Name, -Owner, \
-             -Scopes, -Labels, -Role and -Expires; 401 without a valid secret; 403 for a missing scope or label, or an \
-             address that is not allowed; 503 when the store cannot be read. Characters other than plain ASCII are \
-             percent-encoded in these headers",
-            "Services post `{\"secret\", \"scopes\", \"labels\", \"address\", \"id\"}`, or an array of up to 1,000, to `/api/verify` and \
-             get the document of `verify --json` with the `id`; the status is 200 whatever the verdict",
-            "A secret comes from `Authorization: Bearer`, `X-Api-Key` or the password of `Authorization: Basic`, never \
-             from a query. A request with two different secrets is refused with 400. A revocation applies from the \
-             next request on",
-            "For tokens with `--allow-from` it needs the client's address. That is the address of the connection, or \
-             with `--address-from` the one in a header of the proxy. Use a header only if clients cannot bypass the \
-             proxy",
-            "On SIGTERM it answers the requests that it has read and exits with 0. It only reads the store, and cannot \
-             create or change a token",
+             `/verify?scope=A&label=K=V` and `/route/NAME` return the status 200 if the secret is valid, with the \
+             headers X-Token-Id, -Name, -Owner, -Scopes, -Labels, -Role and -Expires. They return 401 without a \
+             valid secret, 403 for a missing scope or label or an address that is not allowed, and 503 if the store \
+             cannot be read. Characters other than plain ASCII are percent-encoded in these headers",
+            "Services post an object with the keys `secret`, `scopes`, `labels`, `address` and `id`, or an array of \
+             up to 1,000 of them, to `/api/verify`. The answer has the form of `verify --json`, with the `id` of the \
+             request; its status is 200 whether the secret is valid or not",
+            "A secret comes from `Authorization: Bearer`, `X-Api-Key` or the password of `Authorization: Basic`, \
+             never from the query string of the URL. A request with two different secrets is refused with 400. A \
+             revocation applies from the next request on",
+            "To check a token with `--allow-from`, tokenctl needs the client's address. That is the address of the \
+             connection or, with `--address-from`, the one in a header that the proxy sets. Use a header only if \
+             clients cannot bypass the proxy",
+            "On SIGTERM, it answers the requests that it has read, and exits with 0. It cannot create or change a \
+             token; it only records uses",
         ],
         examples: &[
             Example(
-                "Serve nginx on a Unix socket; `/route/reports` requires a scope",
+                "Answer nginx on a Unix socket; `/route/reports` requires a scope",
                 "tokenctl serve --listen unix:gate.sock --route reports=scope:events:read",
             ),
             Example(
                 "Print the matching configuration of nginx",
-                "tokenctl serve --listen unix:/run/gate.sock --route reports=scope:events:read --print-config nginx",
+                "tokenctl serve --listen unix:gate.sock --route reports=scope:a --print-config nginx",
             ),
             Example(
-                "Serve services on this machine, with metrics and a log",
+                "Answer services on this machine, with metrics and a log of requests",
                 "tokenctl serve --listen 127.0.0.1:8787 --admin-listen 127.0.0.1:8788 --log",
             ),
         ],
@@ -587,10 +612,12 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "doctor",
         also: &["fsck", "status", "health"],
         more: &[
-            "It checks the database, the audit log, each object, permissions and the clock, and looks for leftovers of \
-             killed commands and for tokens that exceed the settings. It changes nothing without `--repair`",
-            "If the file of a delivery is missing and its directory is empty, the delivery stays open, since a volume \
-             may not be mounted. `--repair` assumes that the file is gone, and rolls the delivery back",
+            "The command checks the database, the audit log, each object, permissions and the clock. It also looks \
+             for files that killed commands left behind, and for tokens that the settings would no longer allow. It \
+             changes nothing without `--repair`",
+            "If the file of an interrupted delivery is missing and its directory is empty, a volume may not be \
+             mounted, so the delivery stays open. `--repair` assumes that the file is gone, and rolls the delivery \
+             back",
         ],
         examples: &[
             Example("Check the store", "tokenctl doctor"),
@@ -602,16 +629,16 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "backup",
         also: &["dump", "save", "snapshot"],
         more: &[
-            "The copy is consistent even while others write. Only you can read it, and it is on disk when the command \
-             returns. Standard output gets the head of the log. Keep it elsewhere, so that `audit verify --anchor` can \
-             prove later that the log has only grown. The copy does not say when and how often secrets were used",
+            "The copy is consistent even while others write. Only you can read it, and it is on disk when the \
+             command returns. The command prints the head of the log. Keep it in another place, so that `audit \
+             verify --anchor` can later prove that the log has only grown. The copy does not contain the times of use",
         ],
         examples: &[
             Example(
-                "Keep a copy for each day of the week",
+                "Keep one copy for each day of the week",
                 "tokenctl backup --force \"store-$(date +%u).db\"",
             ),
-            Example("Send a copy elsewhere", "tokenctl backup - > elsewhere.db"),
+            Example("Write the copy to standard output", "tokenctl backup - > elsewhere.db"),
         ],
         exits: &[0, 1, 2, 5, 6],
     },
@@ -620,18 +647,19 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         also: &["recover", "rollback", "undo"],
         more: &[
             "The backup is checked as `doctor` checks a store, and the store is changed in one transaction or not at \
-             all. Tokens that were revoked, disabled, expired or pruned since the backup stay so. The log keeps all \
-             events since then, and gets one for each object that the restore changes",
+             all. Tokens that were revoked, disabled, expired or pruned after the backup stay revoked, disabled, \
+             expired or pruned. The log keeps all later events, and gets one for each object that the restore changes",
             "Tokens, secrets and open deliveries that are newer than the backup are discarded only with \
-             `--discard-newer`, and no token gains scopes without `--allow-widen`. A missing store is made. Commands \
-             that rotations would run, and that are new to the store, are listed and need `--accept-commands`",
+             `--discard-newer`, and no token gains scopes without `--allow-widen`. If the store is missing, it is \
+             created. Commands that rotations would run, and that the store does not have yet, are listed and need \
+             `--accept-commands`",
         ],
         examples: &[
             Example(
-                "See what it would change",
+                "See what the restore would change",
                 "tokenctl backup today.db; tokenctl restore today.db --dry-run",
             ),
-            Example("Restore it", "tokenctl restore today.db --yes"),
+            Example("Restore the backup", "tokenctl restore today.db --yes"),
         ],
         exits: &[0, 1, 2, 5, 6, 130],
     },
@@ -639,9 +667,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "export",
         also: &["dump-json"],
         more: &[
-            "The output is JSON lines, all from one moment: a header, settings, scopes, tokens with the hashes of \
-             their secrets, the log, and a last line that counts them. It contains no secret, since the store has \
-             none. With `--tokens` or a filter it is scopes and tokens only",
+            "The output is JSON lines from one moment: a header, settings, scopes, tokens with the hashes of their \
+             secrets, the log, and a last line that counts them. It contains no secret, since the store has none. \
+             With `--tokens` or a filter, it contains only scopes and tokens",
         ],
         examples: &[
             Example("Move a store to another directory", "tokenctl export | tokenctl --store new import -"),
@@ -653,9 +681,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "import",
         also: &["load"],
         more: &[
-            "A store that is missing, or in which nothing has happened, becomes a copy of the exported one, with the \
-             same tokens, log and head, after every line, the log and each object were checked. A store with content \
-             gets only the tokens and their delivered secrets, all or none; their scopes must exist",
+            "If the store is missing or unused, it becomes a copy of the exported one, with the same tokens, log and \
+             head. Every line, the log and each object are checked before that. A store with content gets only the \
+             tokens and their delivered secrets, either all of them or none; their scopes must exist",
             "Commands that rotations would run are listed and need `--accept-commands`",
         ],
         examples: &[
@@ -674,14 +702,14 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "prune",
         also: &["purge", "clean", "gc"],
         more: &[
-            "It removes revoked and expired tokens, and the superseded secrets of other tokens. The log keeps their \
-             events. Hashes of removed secrets are kept too, so that none can be adopted or imported again. A token \
-             that is due for rotation, or whose delivery or hook is pending, is kept",
+            "The command removes revoked and expired tokens, and superseded secrets of other tokens. Their events \
+             stay in the log. Hashes of removed secrets are kept too, so that none of them can be adopted or \
+             imported again. A token that is due for rotation, or whose delivery or hook is pending, is kept",
         ],
         examples: &[
             Example("See what would be removed", "tokenctl prune --older-than 90d --dry-run"),
             Example(
-                "Remove what expired or was revoked over a year ago",
+                "Remove tokens and secrets that expired or were revoked over a year ago",
                 "tokenctl prune --older-than 1y --yes",
             ),
         ],
@@ -691,14 +719,14 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "diff",
         also: &["drift", "plan"],
         more: &[
-            "The file is TOML: `[settings]`, `[scopes.NAME]` and `[tokens.NAME]`. Keys that are absent and tokens that \
-             are not named are not compared. `tokenctl export --toml` writes such a file",
-            "`+` marks what would be created, `~` what would be updated, `-` what would be revoked. `(widens)` marks a \
-             change by which tokens may do more than before",
+            "The file is TOML: `[settings]`, `[scopes.NAME]` and `[tokens.NAME]`. Keys and tokens that are not in \
+             the file are not compared. `tokenctl export --toml` writes such a file",
+            "`+` marks an object that would be created, `~` one that would be updated, and `-` a token that would be \
+             revoked. `(widens)` marks a change after which tokens can do more than before",
         ],
         examples: &[
             Example(
-                "Write a first file, and see that nothing differs",
+                "Write a first file; nothing differs from it",
                 "tokenctl export --toml > wanted.toml; tokenctl diff wanted.toml",
             ),
             Example(
@@ -712,25 +740,25 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "apply",
         also: &["sync", "reconcile"],
         more: &[
-            "The keys of `[tokens.NAME]` are `description`, `owner`, `icon`, `scopes`, `labels`, one of `ttl`, `expires` and \
-             `no_expiry`, `not_before`, `rotate_every`, `grace`, `allow_from`, one of `out`, `env_file` with `env_name`, and \
-             `exec`, then `after` and `disabled`. Those of `[scopes.NAME]` are `description` and `includes`, those of \
-             `[settings]` the keys of `tokenctl settings`. Paths are absolute",
-            "A key that is absent leaves its value as it is; `\"\"` clears a text, `\"none\"` everything else. A token \
-             that does not exist is created, and its secret is delivered to its destination or into a file of its \
-             name in `--out-dir`. Changes of existing objects are one transaction, and happen only if every one of \
-             them is allowed",
-            "Tokens that the file does not name are left alone, unless `--exclusive` revokes them. A second run \
-             changes nothing. If a run was killed, the next one completes it. A file that others can write is refused, \
-             since rotations run its commands",
+            "The keys of `[tokens.NAME]` are `description`, `owner`, `icon`, `scopes`, `labels`, `not_before`, \
+             `rotate_every`, `grace`, `allow_from`, `after` and `disabled`, one of `ttl`, `expires` and `no_expiry`, \
+             and one of `out`, `exec`, and `env_file` with `env_name`. The keys of `[scopes.NAME]` are `description` \
+             and `includes`, and those of `[settings]` are the keys of `tokenctl settings`. Paths are absolute",
+            "A key that is absent leaves its value unchanged; `\"\"` clears a text, and `\"none\"` clears any other \
+             value. A token that does not exist is created, and its secret is delivered to its destination or to a \
+             file in `--out-dir` that is named after the token. Existing objects are changed in one transaction, and \
+             only if every change is allowed",
+            "Tokens that the file does not name stay unchanged, unless `--exclusive` revokes them. A second run \
+             changes nothing. If a run was killed, the next one completes it. If others can write the file, it is \
+             refused, because rotations run its commands",
         ],
         examples: &[
             Example(
-                "See what it would do",
+                "See what the command would do",
                 "tokenctl apply tokens.toml --out-dir /etc/service-tokens --dry-run",
             ),
             Example(
-                "Allow wider scopes, and put new secrets into files",
+                "Allow wider scopes, and write new secrets to files",
                 "tokenctl apply tokens.toml --allow-widen --out-dir /etc/service-tokens",
             ),
         ],
@@ -750,8 +778,8 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "man",
         also: &["manual", "docs"],
         more: &[
-            "Without a directory, the page of the program goes to standard output. With one, a page for each command \
-             is written there; a missing directory is made",
+            "Without a directory, the page of the program goes to standard output. With a directory, a page for each \
+             command is written to it; a missing directory is created",
         ],
         examples: &[
             Example("Read the page", "tokenctl man | man -l -"),

@@ -121,13 +121,13 @@ fn json_record(line: &[u8]) -> Result<Record<'_>, Invalid> {
     for (Text(key), value) in fields {
         let column = column(&key)?;
         let text = value.get();
-        let bad = || Invalid::new(format!("`{column}` is not what it should be"));
+        let bad = || Invalid::new(format!("`{column}` has the wrong type"));
         let value = match text.bytes().next() {
             _ if text == "null" => continue,
             Some(b'"') => serde_json::from_str(text).map(|Text(text)| Value::Text(text)),
             Some(b'[') if column == "scopes" => serde_json::from_str(text).map(Value::List),
             Some(b'{') if column == "labels" => serde_json::from_str(text).map(Value::Pairs),
-            _ => return Err(bad().hint("a text; `scopes` may be a list, and `labels` an object")),
+            _ => return Err(bad().hint("use a string; `scopes` can also be a list, and `labels` an object")),
         };
         push(&mut record, column, value.map_err(|_| bad())?)?;
     }
@@ -160,9 +160,8 @@ fn push<'a>(record: &mut Record<'a>, column: &'static str, value: Value<'a>) -> 
         return Ok(());
     };
     if column != "secret" && contains_secret(text.as_bytes()) {
-        return Err(
-            Invalid::new(format!("its `{column}` holds a secret")).hint("secrets belong in `secret` alone")
-        );
+        return Err(Invalid::new(format!("its `{column}` contains a secret"))
+            .hint("secrets belong in `secret` alone"));
     }
     if !text.trim().is_empty() {
         record.push((column, value));

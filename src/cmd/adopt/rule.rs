@@ -14,7 +14,7 @@ const LEAST_DISTINCT_BITS: f64 = 96.0;
 pub fn secret(input: &[u8]) -> Result<Secret, Error> {
     let malformed = || {
         Invalid::new("what was read cannot be a secret")
-            .hint("16 to 512 printable ASCII characters without a space, and with its checksum if it is one of ours")
+            .hint("use 16 to 512 printable ASCII characters without a space, and with its checksum if it is one of ours")
     };
     let secret = Secret::read_pasted(input).ok_or_else(malformed)?;
     let bits = secret.nominal_bits();
@@ -26,5 +26,5 @@ pub fn secret(input: &[u8]) -> Result<Secret, Error> {
     } else {
         return Ok(secret);
     };
-    Err(Error::Policy(Invalid::new(weak).hint("`tokenctl create` makes one of 190 bits")))
+    Err(Error::Policy(Invalid::new(weak).hint("create one of 190 bits with `tokenctl create`")))
 }

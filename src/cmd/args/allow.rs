@@ -10,7 +10,7 @@ use crate::domain::when::is_none;
 
 #[derive(Args, Clone, Default)]
 pub struct AllowArgs {
-    /// Accept its secrets only from these addresses and networks; `none` allows all
+    /// Accept its secrets only from these addresses and networks; `none` removes the restriction
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
     allow_from: Vec<Source>,
 }

@@ -11,7 +11,7 @@ pub struct ChangeArgs {
     /// Record this reason in the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<Line>,
-    /// Accept the clock although it is behind the last event of the log
+    /// Continue even if the clock is behind the last event in the log
     #[arg(long)]
     accept_clock: bool,
 }

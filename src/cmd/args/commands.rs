@@ -4,22 +4,22 @@ use clap::Args;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::store::Brought;
+use crate::store::TokenCommand;
 
 #[derive(Args, Clone)]
 pub struct CommandsArgs {
-    /// Let rotations run the commands that are in the file
+    /// Accept the commands in the file, which rotations will run
     #[arg(long)]
     accept_commands: bool,
 }
 
 impl CommandsArgs {
     /// Lists the commands with the names of their tokens, and fails unless they are accepted.
-    pub fn confirm(&self, app: &mut App<'_>, source: &str, commands: &[Brought]) -> Result<(), Error> {
+    pub fn confirm(&self, app: &mut App<'_>, source: &str, commands: &[TokenCommand]) -> Result<(), Error> {
         if commands.is_empty() || self.accept_commands {
             return Ok(());
         }
-        for Brought { name, command, .. } in commands {
+        for TokenCommand { name, command, .. } in commands {
             app.talk().warn(&format!("{source} has a command of `{name}`: {command}"));
         }
         let question = format!("let rotations run {} commands that are in {source}?", commands.len());

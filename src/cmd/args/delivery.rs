@@ -33,7 +33,7 @@ pub struct Order<'a> {
     pub args: &'a DestinationArgs,
     /// The present secrets of the token.
     pub ours: &'a [SecretHash],
-    /// Whether to refuse a file that holds a secret of the token in another variable.
+    /// Whether to refuse a file that contains a secret of the token in another variable.
     pub keeps_variable: bool,
 }
 
@@ -82,7 +82,7 @@ pub fn deliver(
 fn another_variable(destination: Option<&Destination>, other: &str) -> Error {
     let name = destination.and_then(Destination::variable).unwrap_or_default();
     let path = destination.and_then(Destination::path).unwrap_or_default();
-    let bad = format!("{name} is not in `{path}`, where {other} holds a secret of this token");
+    let bad = format!("{name} is not in `{path}`, where {other} contains a secret of this token");
     Error::Policy(
         Invalid::new(bad)
             .hint(format!("pass `--env-name {other}`, or `--remember` to use {name} from now on")),

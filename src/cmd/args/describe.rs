@@ -16,7 +16,7 @@ use crate::domain::lifetime::Terms;
 use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::settings::Settings;
-use crate::domain::text::{Icon, Label, Line, SetLabel, each_once};
+use crate::domain::text::{Icon, Label, Line, SetLabel, check_unique_keys};
 use crate::domain::token::{Grant, Memory, NewToken, Status, Token};
 use crate::domain::when::{Span, Timestamp, Zone, relative};
 use crate::error::{Error, Subject};
@@ -24,13 +24,13 @@ use crate::store::{Store, StoreError, View, Write};
 
 #[derive(Args, Clone)]
 pub struct TokenArgs {
-    /// Describe what it is for
+    /// Describe what the token is for
     #[arg(short, long, value_name = "TEXT")]
     pub description: Option<Line>,
     /// Set the person or team that is responsible for it
     #[arg(long, value_name = "WHO", add = Takes::Owner)]
     pub owner: Option<Line>,
-    /// Mark it in lists with one glyph of at most two columns
+    /// Mark it in lists with an icon: one character or emoji
     #[arg(long, value_name = "GLYPH")]
     pub icon: Option<Icon>,
     /// Add a label, which `verify --label` can require
@@ -49,13 +49,13 @@ pub struct TokenArgs {
     /// Make it valid only from this date or time, or after this duration
     #[arg(long, value_name = "WHEN", help_heading = HEADING)]
     not_before: Option<NotBefore>,
-    /// Make it due for rotation this often
+    /// Rotate it at this interval, with `rotate --due`
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     rotate_every: Option<Span>,
-    /// Let a previous secret keep working for this long
+    /// Keep a previous secret valid for this long
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     grace: Option<Span>,
-    /// Do nothing if a usable token of that name exists
+    /// Do nothing if a token with this name exists and can be used
     #[arg(long)]
     pub if_missing: bool,
     /// Whether an expired token of the name is rotated. `None` if the verb has no flag for that.
@@ -196,7 +196,7 @@ impl TokenArgs {
 
     fn labels(&self) -> Result<BTreeMap<String, String>, Invalid> {
         let labels = self.labels.iter().map(|SetLabel(label)| label);
-        each_once(labels.clone())?;
+        check_unique_keys(labels.clone())?;
         Ok(labels.map(|label| (label.key.clone(), label.value.clone())).collect())
     }
 

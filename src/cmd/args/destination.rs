@@ -29,10 +29,10 @@ pub const HEADING: &str = "Where the secret goes";
 // The destinations that a token can remember. A doc comment would become the help of the verb.
 #[derive(Args, Clone, Default)]
 pub struct FileOrCommandArgs {
-    /// Put the secret into this file
+    /// Write the secret to this file
     #[arg(long, value_name = "FILE", help_heading = HEADING, group = "destination")]
     pub out: Option<PathBuf>,
-    /// Put the secret into a line of this environment file
+    /// Write the secret to a variable in this env file
     #[arg(
         long,
         value_name = "FILE",
@@ -41,10 +41,10 @@ pub struct FileOrCommandArgs {
         requires = "env_name"
     )]
     env_file: Option<PathBuf>,
-    /// Set this variable in the environment file
+    /// The variable to set in the file of `--env-file`
     #[arg(long, value_name = "NAME", help_heading = HEADING, requires = "env_file")]
     env_name: Option<crate::deliver::Variable>,
-    /// Give the secret to this command on stdin, run by `sh -c`
+    /// Run this command with `sh -c`, and pass it the secret on stdin
     #[arg(long, value_name = "COMMAND", help_heading = HEADING, group = "destination")]
     pub exec: Option<String>,
 }
@@ -62,10 +62,10 @@ pub struct DestinationArgs {
         requires = "exec"
     )]
     exec_timeout: Span,
-    /// Copy the secret to the clipboard, in this way or the first that works
+    /// Copy the secret to the clipboard with this method, or the first one that works
     #[arg(
         long,
-        value_name = "WAY",
+        value_name = "METHOD",
         help_heading = HEADING,
         group = "destination",
         num_args = 0..=1,
@@ -82,7 +82,7 @@ pub struct DestinationArgs {
         requires = "copy"
     )]
     copy_timeout: Span,
-    /// Replace the file or line, whatever it holds
+    /// Replace the file or variable even if it contains something else
     #[arg(long, help_heading = HEADING)]
     pub force: bool,
 }

@@ -34,7 +34,7 @@ pub fn ask(app: &App<'_>, catalogue: &Catalogue, held: &BTreeSet<&Scope>) -> Res
         catalogue.iter().filter(|entry| entry.retired_at.is_none() || held.contains(&entry.name)).collect();
     if offered.is_empty() {
         let none = Invalid::new("no scope can be granted");
-        return Err(none.hint("`tokenctl scopes define SCOPE` makes one").into());
+        return Err(none.hint("define one with `tokenctl scopes define SCOPE`").into());
     }
     let choices: Vec<_> = offered
         .iter()

@@ -14,13 +14,13 @@ pub const HEADING: &str = "Lifetime and rotation";
 #[derive(Args, Clone, Default)]
 #[group(multiple = false)]
 pub struct LifetimeArgs {
-    /// Let every secret expire after this duration, like `90d`
+    /// Make every secret expire after this time, like `90d`
     #[arg(long, value_name = "DURATION", help_heading = HEADING, value_parser = ttl)]
     pub ttl: Option<Span>,
-    /// Let every secret expire by this date or RFC 3339 time
+    /// Make every secret expire at this date or RFC 3339 time
     #[arg(long, value_name = "DATE", help_heading = HEADING)]
     pub expires: Option<Expiry>,
-    /// Let it work until it is revoked
+    /// The token never expires
     #[arg(long, help_heading = HEADING)]
     pub no_expiry: bool,
 }

@@ -132,7 +132,7 @@ impl Tally {
         for (kind, count) in fields.iter() {
             let found = self.counts.get(kind).copied().unwrap_or(0);
             if count.as_i64().and_then(|count| u64::try_from(count).ok()) != Some(found) {
-                let why = format!("it counts {count} lines of type `{kind}`, but {found} came");
+                let why = format!("it counts {count} lines of type `{kind}`, but there are {found}");
                 return Err(bad(number, &why));
             }
         }

@@ -15,10 +15,10 @@ use crate::store::View;
 
 #[derive(Args, Clone)]
 pub struct MemoryArgs {
-    /// Do not remember the destination for later rotations
+    /// Do not store the destination for later rotations
     #[arg(long, help_heading = HEADING)]
     pub no_remember: bool,
-    /// Run this command by `sh -c` after each rotation to the remembered destination
+    /// Run this hook with `sh -c` after each rotation that delivers to the stored destination
     #[arg(long, value_name = "COMMAND", help_heading = HEADING)]
     after: Option<HookCommand>,
 }

@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
-/// Opens the store for a new token. Errors that need no store are found before one is made. `check` is told whether there
-/// is a store.
+/// Opens the store for a new token. Errors that need no store are found before one is made. `check` gets whether
+/// there is a store.
 pub fn open_or_make(
     app: &mut App<'_>,
     author: &Author,

@@ -10,12 +10,12 @@ use crate::store::Location;
 #[cfg(feature = "postgres")]
 use crate::store::{Address, Lag, Relay, is_url};
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Replica {
-    /// On a replica answer only from what is at most this old
+    /// On a replica, refuse to answer if its data is older than this
     #[arg(long, value_name = "DURATION", value_parser = max_lag)]
     max_lag: Option<Span>,
-    /// On a replica record uses in this store, the primary
+    /// On a replica, record uses in this store, which is the primary
     #[arg(long, value_name = "URL")]
     usage_store: Option<String>,
 }

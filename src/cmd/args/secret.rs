@@ -1,4 +1,4 @@
-//! A presented secret: from a file, from standard input, or typed.
+//! Reads the secret that a user gives to a command: from a file, from standard input, or typed at a prompt.
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -10,14 +10,18 @@ use crate::domain::Invalid;
 use crate::domain::secret::INPUT_MAX;
 use crate::error::Error;
 
-/// Whether a secret will be typed on the terminal that stdin is.
+/// Whether the secret has to be typed, because it comes from standard input and that is a terminal.
 pub fn is_prompt(app: &App<'_>, file: Option<&Path>) -> bool {
     file.is_none_or(|path| path == Path::new("-")) && app.ctx.terminal.stdin
 }
 
-/// Reads a presented secret from a file, from stdin, or from the terminal that stdin is. It stops reading when
+/// Reads a secret from a file or from standard input, or asks for it if that is a terminal. It stops reading when
 /// the input is too long for a secret.
-pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub fn read_secret(
+    app: &mut App<'_>,
+    file: Option<&Path>,
+    question: &str,
+) -> Result<Zeroizing<Vec<u8>>, Error> {
     let mut opened;
     let (source, what): (&mut dyn Read, String) = match file.filter(|path| *path != Path::new("-")) {
         Some(path) => {
@@ -28,7 +32,8 @@ pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Z
         None if is_prompt(app, file) => {
             if !app.can_ask() {
                 return Err(Error::InputNeeded(
-                    Invalid::new("no secret on stdin").hint("use `--secret-file FILE` or a pipe"),
+                    Invalid::new("no secret is given, and nobody can be asked")
+                        .hint("use `--secret-file FILE` or a pipe"),
                 ));
             }
             app.ctx.machine.keep_memory_private();

@@ -7,7 +7,7 @@ use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::SecretHash;
-use crate::domain::text::{Filled, SetLabel, nearest};
+use crate::domain::text::{NonEmpty, SetLabel, nearest};
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::{Error, Subject};
@@ -70,34 +70,34 @@ pub struct FilterArgs {
     /// Only tokens with one of these statuses
     #[arg(long = "status", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS, add = Takes::Status)]
     statuses: Vec<Status>,
-    /// Only tokens that hold these scopes, directly or through others
+    /// Only tokens with all of these scopes, directly or included in others
     #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS)]
     #[arg(add = Takes::Scope)]
     scopes: Vec<Scope>,
     /// Only tokens of this owner; repeat it for several owners
     #[arg(long = "owner", value_name = "WHO", help_heading = FILTERS, add = Takes::Owner)]
-    owners: Vec<Filled>,
+    owners: Vec<NonEmpty>,
     /// Only tokens with this label; repeat it to require several
     #[arg(short, long = "label", value_name = "KEY=VALUE", help_heading = FILTERS, add = Takes::Label)]
     labels: Vec<SetLabel>,
     /// Only tokens that expire within this time
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     expires_within: Option<Span>,
-    /// Only tokens that are due for rotation
+    /// Only tokens whose rotation is due
     #[arg(long, help_heading = FILTERS)]
     overdue: bool,
-    /// Only tokens that are due for rotation within this time, or already
+    /// Only tokens whose rotation is due or becomes due within this time
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     due_within: Option<Span>,
-    /// Only tokens last used longer ago than this
+    /// Only tokens whose last use is longer ago than this
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     unused_for: Option<Span>,
-    /// Only tokens older than 30 days that were not used in the last 30 days
+    /// Only tokens older than 30 days for which no use is recorded
     #[arg(long, help_heading = FILTERS)]
     never_used: bool,
-    /// Only tokens with this text in name, description or owner
+    /// Only tokens with this text in their name, description or owner
     #[arg(long, value_name = "TEXT", help_heading = FILTERS)]
-    search: Option<Filled>,
+    search: Option<NonEmpty>,
 }
 
 impl FilterArgs {
@@ -253,7 +253,9 @@ impl TargetArgs {
     /// Fails unless there are either names or filters. It is called before the store is opened.
     pub fn check(&self) -> Result<(), Invalid> {
         match (self.names.is_empty(), self.filter.filter().is_empty()) {
-            (false, false) => Err(Invalid::new("names and filters together").hint("use only one of them")),
+            (false, false) => {
+                Err(Invalid::new("names and filters cannot be combined").hint("use only one of them"))
+            }
             (true, true) => {
                 Err(Invalid::new("no token is named").hint("pass NAME, or a filter like `--owner WHO`"))
             }
@@ -334,7 +336,7 @@ pub fn scope_rows(
             if to_grant && entry.retired_at.is_some() {
                 let invalid =
                     Invalid::new(format!("the scope `{scope}` is retired and can no longer be granted"))
-                        .hint(format!("reopen it with `tokenctl scopes define {scope}`"));
+                        .hint(format!("bring it back with `tokenctl scopes define {scope}`"));
                 return Err(Error::Policy(invalid));
             }
             Ok((entry.row, scope.clone()))

@@ -1,4 +1,4 @@
-//! The file of wanted settings, scopes and tokens. It is TOML, and unknown keys are errors.
+//! Reads the file that describes the wanted settings, scopes and tokens. It is TOML, and an unknown key is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -26,11 +26,11 @@ use crate::domain::when::{Edge, Expiry, Span, Timestamp, When, Zone, is_never, i
 use crate::error::Error;
 use crate::store;
 
-/// The longest file, in bytes.
-const LONGEST: u64 = 64 << 20;
-const PARTS: [&str; 3] = ["settings", "scopes", "tokens"];
-const OF_SCOPE: [&str; 2] = ["description", "includes"];
-const OF_TOKEN: [&str; 18] = [
+/// The maximum size of the file, in bytes. A longer file is read only up to this size.
+const MAX_FILE: u64 = 64 << 20;
+const SECTIONS: [&str; 3] = ["settings", "scopes", "tokens"];
+const SCOPE_KEYS: [&str; 2] = ["description", "includes"];
+const TOKEN_KEYS: [&str; 18] = [
     "description",
     "owner",
     "icon",
@@ -53,33 +53,33 @@ const OF_TOKEN: [&str; 18] = [
 
 #[derive(Args)]
 pub struct WantedArgs {
-    /// The TOML file of wanted tokens, scopes and settings; `-` reads it from stdin
+    /// The TOML file that describes the tokens, scopes and settings; `-` reads stdin
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
 }
 
 impl WantedArgs {
-    /// Reads the file. If its commands will be run, only this user and root may be able to write it.
-    pub fn read(&self, app: &mut App<'_>, runs: bool) -> Result<Wanted, Error> {
+    /// Reads the file. If commands in it will be run, nobody but this user and root must be able to write it.
+    pub fn read(&self, app: &mut App<'_>, runs_commands: bool) -> Result<Wanted, Error> {
         let what = || format!("`{}`", self.file.display());
         let failed = |err| Error::Input { what: what(), err };
         let mut text = String::new();
         if self.file == Path::new("-") {
-            (&mut app.ctx.stdin).take(LONGEST).read_to_string(&mut text).map_err(failed)?;
+            (&mut app.ctx.stdin).take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
         } else {
             let file = File::open(&self.file).map_err(failed)?;
-            if runs {
+            if runs_commands {
                 let path = fs::canonicalize(&self.file).map_err(failed)?;
                 if let Some((why, fix)) = store::unsafe_file(&path, &file.metadata().map_err(failed)?)? {
-                    let bad = Invalid::new(format!("{} is not applied: {why}", what()));
+                    let bad = Invalid::new(format!("{} is refused: {why}", what()));
                     return Err(Error::Policy(bad.hint(fix)));
                 }
             }
-            file.take(LONGEST).read_to_string(&mut text).map_err(failed)?;
+            file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
         }
         if let Some(secret) = find_secret(text.as_bytes(), 0) {
             let line = 1 + text[..secret.start].matches('\n').count();
-            let bad = Invalid::new(format!("line {line} of {} holds a secret", what()));
+            let bad = Invalid::new(format!("line {line} of {} contains a secret", what()));
             return Err(bad
                 .hint("the file must not contain secrets; rotate that token, and remove the secret from the file")
                 .into());
@@ -92,29 +92,29 @@ impl WantedArgs {
 fn read(text: &str, now: Timestamp, zone: &dyn Zone) -> Result<Wanted, Invalid> {
     let table: Table = text.parse().map_err(|err: toml::de::Error| {
         let line = err.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        Invalid::new(format!("line {line} is not TOML: {}", err.message()))
+        Invalid::new(format!("line {line} is not valid TOML: {}", err.message()))
     })?;
     let mut file = Section { path: String::new(), table };
-    file.check(&PARTS)?;
+    file.check(&SECTIONS)?;
     let mut wanted = Wanted::default();
     let mut settings = file.section("settings")?;
     settings.check(&Key::ALL.map(Key::word))?;
     for key in Key::ALL {
-        if let Some(value) = settings.switch_or_text(key.word())? {
-            Settings::default().set(key, &value).map_err(|err| settings.bad(key.word(), &err))?;
+        if let Some(value) = settings.boolean_or_text(key.word())? {
+            Settings::default().set(key, &value).map_err(|err| settings.with_path(key.word(), &err))?;
             wanted.settings.push((key, value));
         }
     }
     for mut section in file.section("scopes")?.sections()? {
         let name = section.name::<Scope>()?;
-        section.check(&OF_SCOPE)?;
+        section.check(&SCOPE_KEYS)?;
         let description = section.line("description")?;
-        let includes = section.words("includes")?;
+        let includes = section.set("includes")?;
         wanted.scopes.insert(name, WantedScope { description, includes });
     }
     for section in file.section("tokens")?.sections()? {
         let name = section.name::<NewName>().map(|NewName(name)| name);
-        // An old store may have names that look like an id.
+        // Older versions allowed names that look like ids, so such names are accepted here.
         let name = name.or_else(|err| section.name::<Name>().map_err(|_| err))?;
         wanted.tokens.insert(name, token(section, now, zone)?);
     }
@@ -122,12 +122,12 @@ fn read(text: &str, now: Timestamp, zone: &dyn Zone) -> Result<Wanted, Invalid> 
 }
 
 fn token(mut it: Section, now: Timestamp, zone: &dyn Zone) -> Result<WantedToken, Invalid> {
-    it.check(&OF_TOKEN)?;
+    it.check(&TOKEN_KEYS)?;
     Ok(WantedToken {
         description: it.line("description")?,
         owner: it.line("owner")?,
         icon: it.parsed::<Icon>("icon")?.map_or(Field::Keep, |icon| Field::Set(icon.into_option())),
-        scopes: it.words("scopes")?,
+        scopes: it.set("scopes")?,
         lifetime: it.lifetime(now, zone)?,
         not_before: it.not_before(now, zone)?,
         rotate_every: it.span("rotate_every")?,
@@ -135,7 +135,7 @@ fn token(mut it: Section, now: Timestamp, zone: &dyn Zone) -> Result<WantedToken
         allow_from: it.allow_from()?,
         destination: it.destination()?,
         hook: it.hook()?,
-        disabled: it.switch("disabled")?,
+        disabled: it.boolean("disabled")?,
         labels: it.labels()?,
     })
 }
@@ -157,9 +157,9 @@ impl Section {
 
     fn section(&mut self, key: &str) -> Result<Section, Invalid> {
         match self.table.remove(key) {
-            None => Ok(Section { path: self.at(key), table: Table::new() }),
-            Some(Value::Table(table)) => Ok(Section { path: self.at(key), table }),
-            Some(_) => Err(self.not(key, "a table")),
+            None => Ok(Section { path: self.path_of(key), table: Table::new() }),
+            Some(Value::Table(table)) => Ok(Section { path: self.path_of(key), table }),
+            Some(_) => Err(self.is_not(key, "a table")),
         }
     }
 
@@ -168,43 +168,43 @@ impl Section {
         keys.iter().map(|key| self.section(key)).collect()
     }
 
-    /// The last word of its path, which is a name.
+    /// The part of its path after the first dot, parsed as a name.
     fn name<T: std::str::FromStr<Err = Invalid>>(&self) -> Result<T, Invalid> {
         let (_, name) = self.path.split_once('.').unwrap_or_default();
         name.parse()
     }
 
-    fn at(&self, key: &str) -> String {
+    fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn not(&self, key: &str, what: &str) -> Invalid {
-        Invalid::new(format!("`{}` is not {what}", self.at(key)))
+    fn is_not(&self, key: &str, what: &str) -> Invalid {
+        Invalid::new(format!("`{}` is not {what}", self.path_of(key)))
     }
 
-    fn bad(&self, key: &str, err: &Invalid) -> Invalid {
-        Invalid { message: format!("`{}`: {}", self.at(key), err.message), hint: err.hint.clone() }
+    fn with_path(&self, key: &str, err: &Invalid) -> Invalid {
+        Invalid { message: format!("`{}`: {}", self.path_of(key), err.message), hint: err.hint.clone() }
     }
 
-    /// A text. A date of TOML counts as its text.
+    /// Takes a string out of the table. A date without quotes is taken as its text.
     fn text(&mut self, key: &str) -> Result<Option<String>, Invalid> {
         match self.table.remove(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(Value::Datetime(time)) => Ok(Some(time.to_string())),
-            Some(_) => Err(self.not(key, "a text in quotes")),
+            Some(_) => Err(self.is_not(key, "a string")),
         }
     }
 
-    fn switch(&mut self, key: &str) -> Result<Option<bool>, Invalid> {
+    fn boolean(&mut self, key: &str) -> Result<Option<bool>, Invalid> {
         match self.table.remove(key) {
             None => Ok(None),
             Some(Value::Boolean(value)) => Ok(Some(value)),
-            Some(_) => Err(self.not(key, "`true` or `false`")),
+            Some(_) => Err(self.is_not(key, "`true` or `false`")),
         }
     }
 
-    fn switch_or_text(&mut self, key: &str) -> Result<Option<String>, Invalid> {
+    fn boolean_or_text(&mut self, key: &str) -> Result<Option<String>, Invalid> {
         match self.table.get(key) {
             Some(Value::Boolean(value)) => Ok(Some(value.to_string())),
             _ => self.text(key),
@@ -213,16 +213,16 @@ impl Section {
 
     fn parsed<T: std::str::FromStr<Err = Invalid>>(&mut self, key: &str) -> Result<Option<T>, Invalid> {
         let text = self.text(key)?;
-        text.map(|text| text.parse()).transpose().map_err(|err| self.bad(key, &err))
+        text.map(|text| text.parse()).transpose().map_err(|err| self.with_path(key, &err))
     }
 
-    /// A text; an empty one clears the value.
+    /// Takes a line of text out of the table. An empty string clears the value.
     fn line(&mut self, key: &str) -> Result<Field<String>, Invalid> {
         Ok(self.parsed::<Line>(key)?.map_or(Field::Keep, |line| Field::Set(line.into_option())))
     }
 
-    /// A list of texts; `none` is an empty one.
-    fn all<T: std::str::FromStr<Err = Invalid>>(&mut self, key: &str) -> Result<Option<Vec<T>>, Invalid> {
+    /// Takes a list of strings out of the table. The string `none` means an empty list.
+    fn list<T: std::str::FromStr<Err = Invalid>>(&mut self, key: &str) -> Result<Option<Vec<T>>, Invalid> {
         let texts: Vec<String> = match self.table.remove(key) {
             None => return Ok(None),
             Some(Value::String(text)) if is_none(&text) => return Ok(Some(Vec::new())),
@@ -232,33 +232,35 @@ impl Section {
             }
             Some(_) => None,
         }
-        .ok_or_else(|| self.not(key, "a list of texts"))?;
-        let parse = |text: &String| text.parse().map_err(|err| self.bad(key, &err));
+        .ok_or_else(|| self.is_not(key, "a list of strings"))?;
+        let parse = |text: &String| text.parse().map_err(|err| self.with_path(key, &err));
         texts.iter().map(parse).collect::<Result<_, _>>().map(Some)
     }
 
-    fn words<T: std::str::FromStr<Err = Invalid> + Ord>(
+    fn set<T: std::str::FromStr<Err = Invalid> + Ord>(
         &mut self,
         key: &str,
     ) -> Result<Option<BTreeSet<T>>, Invalid> {
-        Ok(self.all(key)?.map(|all| all.into_iter().collect()))
+        Ok(self.list(key)?.map(|all| all.into_iter().collect()))
     }
 
     fn span(&mut self, key: &str) -> Result<Field<Span>, Invalid> {
         match self.text(key)? {
             None => Ok(Field::Keep),
             Some(text) if is_never(&text) => Ok(Field::Set(None)),
-            Some(text) => text.parse().map(|span| Field::Set(Some(span))).map_err(|err| self.bad(key, &err)),
+            Some(text) => {
+                text.parse().map(|span| Field::Set(Some(span))).map_err(|err| self.with_path(key, &err))
+            }
         }
     }
 
     fn lifetime(&mut self, now: Timestamp, zone: &dyn Zone) -> Result<Option<Lifetime>, Invalid> {
-        let ttl = self.text("ttl")?.map(|text| ttl(&text).map_err(|err| self.bad("ttl", &err)));
-        let end = self
-            .parsed::<Expiry>("expires")?
-            .map(|Expiry(when)| when.resolve(now, zone, Edge::End).map_err(|err| self.bad("expires", &err)));
-        let endless = match self.switch("no_expiry")? {
-            Some(false) => return Err(self.not("no_expiry", "`true`").hint("leave it out")),
+        let ttl = self.text("ttl")?.map(|text| ttl(&text).map_err(|err| self.with_path("ttl", &err)));
+        let end = self.parsed::<Expiry>("expires")?.map(|Expiry(when)| {
+            when.resolve(now, zone, Edge::End).map_err(|err| self.with_path("expires", &err))
+        });
+        let endless = match self.boolean("no_expiry")? {
+            Some(false) => return Err(self.is_not("no_expiry", "`true`").hint("leave it out")),
             endless => endless,
         };
         match (ttl, end, endless) {
@@ -266,32 +268,34 @@ impl Section {
             (Some(ttl), None, None) => Ok(Some(Lifetime::Ttl(ttl?))),
             (None, Some(end), None) => Ok(Some(Lifetime::Until(end?))),
             (None, None, Some(_)) => Ok(Some(Lifetime::Endless)),
-            _ => Err(self.one_of("`ttl`, `expires` and `no_expiry`")),
+            _ => Err(self.more_than_one_of("`ttl`, `expires` and `no_expiry`")),
         }
     }
 
-    fn one_of(&self, keys: &str) -> Invalid {
-        Invalid::new(format!("`{}` has several of {keys}", self.path)).hint("one of them")
+    fn more_than_one_of(&self, keys: &str) -> Invalid {
+        Invalid::new(format!("`{}` has more than one of {keys}", self.path)).hint("keep only one of them")
     }
 
-    /// An instant. A duration would start again at each run.
+    /// Takes a point in time out of the table. A duration is refused, because it would be counted from each `apply`.
     fn not_before(&mut self, now: Timestamp, zone: &dyn Zone) -> Result<Field<Timestamp>, Invalid> {
         let key = "not_before";
         match self.text(key)? {
             None => Ok(Field::Keep),
             Some(text) if is_none(&text) => Ok(Field::Set(None)),
-            Some(text) => match text.parse().map_err(|err| self.bad(key, &err))? {
-                When::In(_) => Err(self.not(key, "an instant").hint("a date or an RFC 3339 time")),
+            Some(text) => match text.parse().map_err(|err| self.with_path(key, &err))? {
+                When::In(_) => {
+                    Err(self.is_not(key, "a point in time").hint("use a date or an RFC 3339 time"))
+                }
                 when => when
                     .resolve(now, zone, Edge::Start)
                     .map(|start| Field::Set(Some(start)))
-                    .map_err(|err| self.bad(key, &err)),
+                    .map_err(|err| self.with_path(key, &err)),
             },
         }
     }
 
     fn allow_from(&mut self) -> Result<Field<AllowFrom>, Invalid> {
-        let networks = self.all::<Network>("allow_from")?;
+        let networks = self.list::<Network>("allow_from")?;
         Ok(networks.map_or(Field::Keep, |networks| Field::Set(AllowFrom::new(networks))))
     }
 
@@ -300,8 +304,8 @@ impl Section {
         let variable = self.parsed::<Variable>("env_name")?;
         let exec = self.text("exec")?;
         if env_file.is_some() != variable.is_some() {
-            let alone = Invalid::new(format!("`{}` has only one of `env_file` and `env_name`", self.path));
-            return Err(alone.hint("an environment file needs both"));
+            let alone = Invalid::new(format!("`{}` needs both `env_file` and `env_name`", self.path));
+            return Err(alone.hint("give both, or neither"));
         }
         match (out, env_file.zip(variable), exec) {
             (None, None, None) => Ok(Field::Keep),
@@ -313,15 +317,16 @@ impl Section {
             }
             (None, None, Some(text)) if is_none(&text) => Ok(Field::Set(None)),
             (None, None, Some(text)) => {
-                let HookCommand(command) = text.parse().map_err(|err| self.bad("exec", &err))?;
+                let HookCommand(command) = text.parse().map_err(|err| self.with_path("exec", &err))?;
                 Ok(Field::Set(Some(Destination::Command { command })))
             }
-            _ => Err(self.one_of("`out`, `env_file` and `exec`")),
+            _ => Err(self.more_than_one_of("`out`, `env_file` and `exec`")),
         }
     }
 
-    /// An absolute path, with symbolic links in its directory resolved, as deliveries remember it. `none` clears it.
-    #[expect(clippy::option_option, reason = "the outer one is whether the key is there")]
+    /// Takes an absolute path out of the table, with the symbolic links of its directory resolved, as a delivery would
+    /// store it. For `out`, the string `none` clears the value.
+    #[expect(clippy::option_option, reason = "the outer one tells whether the key is present")]
     fn path(&mut self, key: &str) -> Result<Option<Option<String>>, Invalid> {
         let Some(text) = self.text(key)? else { return Ok(None) };
         if is_none(&text) && key == "out" {
@@ -329,7 +334,9 @@ impl Section {
         }
         let path = PathBuf::from(&text);
         let (Some(parent), Some(name), true) = (path.parent(), path.file_name(), path.is_absolute()) else {
-            return Err(self.not(key, "an absolute path").hint("the file may be applied from any directory"));
+            return Err(self
+                .is_not(key, "an absolute path")
+                .hint("start it with `/`, since the file can be applied from any directory"));
         };
         let real = fs::canonicalize(parent).ok().and_then(|dir| dir.join(name).to_str().map(str::to_owned));
         Ok(Some(Some(real.unwrap_or(text))))
@@ -341,7 +348,7 @@ impl Section {
             Some(text) if is_none(&text) => Ok(Field::Set(None)),
             Some(text) => {
                 let hook = text.parse().map(|HookCommand(command)| Field::Set(Some(command)));
-                hook.map_err(|err| self.bad("after", &err))
+                hook.map_err(|err| self.with_path("after", &err))
             }
         }
     }
@@ -358,7 +365,8 @@ impl Section {
         let keys: Vec<String> = labels.table.keys().cloned().collect();
         let label = |key: &String| {
             let value = labels.text(key)?.unwrap_or_default();
-            let SetLabel(label) = format!("{key}={value}").parse().map_err(|err| labels.bad(key, &err))?;
+            let SetLabel(label) =
+                format!("{key}={value}").parse().map_err(|err| labels.with_path(key, &err))?;
             Ok((label.key, label.value))
         };
         keys.iter().map(label).collect::<Result<_, _>>().map(Some)

@@ -12,7 +12,7 @@ use crate::store::{PAGE, StoreError, View};
 
 #[derive(Args, Clone)]
 pub struct WidenArgs {
-    /// Approve that tokens may do more than before
+    /// Allow tokens to do more than before
     #[arg(long)]
     pub allow_widen: bool,
 }

@@ -23,7 +23,7 @@ pub struct LogArgs {
     /// Show only events since a date, an RFC 3339 time, `today`, `yesterday`, or a time ago like `7d`
     #[arg(long, value_name = "WHEN")]
     since: Option<Past>,
-    /// Show only events until then, given in the same way
+    /// Show only events until this time, given in the same way
     #[arg(long, value_name = "WHEN")]
     until: Option<Past>,
     /// Show only these actions, like `create` or `revoke`

@@ -38,7 +38,7 @@ impl Order {
         };
         let delivered = delivery::deliver(app, &store, author, &order, |tx, _, destination| {
             let begun = begin(tx, seen)?;
-            let memory = route.memory(tx, &begun.token, destination)?;
+            let memory = route.to_store(tx, &begun.token, destination)?;
             Ok(Begun { memory, ..begun })
         })?;
         if let Some(end) = seen.expires_at() {
@@ -46,7 +46,7 @@ impl Order {
         }
         let mut notes = rotated_in_words(&delivered.token).to_vec();
         notes.extend(newly_remembered(seen, &delivered.token));
-        route.report(app, seen, &delivered);
+        route.warn_of_other_places(app, seen, &delivered);
         Ok(hooks::report_and_run(app, &store, author, self.memory.after(), &route.args, delivered, &notes)?)
     }
 }

@@ -8,7 +8,7 @@ use crate::cmd::args::lifetime::Clearable;
 use crate::cmd::args::select::Reference;
 use crate::domain::Invalid;
 use crate::domain::settings::Settings;
-use crate::domain::text::{Icon, Label, Line, SetLabel, each_once};
+use crate::domain::text::{Icon, Label, Line, SetLabel, check_unique_keys};
 use crate::domain::token::Token;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
@@ -116,7 +116,7 @@ fn relabelled(token: &Token, wanted: &[Label]) -> Result<Vec<Label>, Error> {
     let same = |label: &&Label| token.labels.get(&label.key) != Some(&label.value);
     let gone = token.labels.keys().filter(|key| wanted.iter().all(|label| label.key != **key));
     let gone = gone.map(|key| Label { key: key.clone(), value: String::new() });
-    each_once(wanted)?;
+    check_unique_keys(wanted)?;
     Ok(wanted.iter().filter(same).cloned().chain(gone).collect())
 }
 

@@ -11,7 +11,7 @@ use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::{Error, Subject};
-use crate::store::{BadLine, Batch, Brought, Conflict, Fields, Joins, Write as Transaction};
+use crate::store::{BadLine, Batch, Conflict, Fields, Joins, TokenCommand, Write as Transaction};
 
 impl Import {
     /// Inserts single tokens. All lines are read before the lock is taken, since a pipe may be slow.
@@ -130,10 +130,10 @@ fn spooling(err: io::Error) -> Error {
 }
 
 /// The commands that rotations of a token would run.
-fn commands(fields: &Fields<'_>) -> Vec<Brought> {
+fn commands(fields: &Fields<'_>) -> Vec<TokenCommand> {
     let text = |key: &str| fields.text(key).to_owned();
     let all = ["destination_command", "hook"].map(text).into_iter().filter(|command| !command.is_empty());
-    all.map(|command| Brought { name: text("name"), id: text("id"), command }).collect()
+    all.map(|command| TokenCommand { name: text("name"), id: text("id"), command }).collect()
 }
 
 /// The error of the line with this number.

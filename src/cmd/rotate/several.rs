@@ -26,7 +26,7 @@ impl Rotate {
         let is_one_place = !self.destination.is_stdout() && self.destination.to.exec.is_none();
         if !self.is_single() && (self.stdout || is_one_place) {
             let bad = Invalid::new("each of several secrets needs a separate destination")
-                .hint("pass `--out-dir DIR` or `--exec COMMAND` for tokens that remember none");
+                .hint("pass `--out-dir DIR` or `--exec COMMAND` for tokens without a stored destination");
             return Err(bad.into());
         }
         if self.destination.force && self.destination.to.exec.is_some() {

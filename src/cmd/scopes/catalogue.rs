@@ -27,10 +27,10 @@ pub struct Define {
     /// The scope: lower-case words joined by `:`
     #[arg(value_name = "SCOPE")]
     scope: Scope,
-    /// Describe what it allows
+    /// Describe what the scope allows
     #[arg(short, long, value_name = "TEXT")]
     description: Option<Line>,
-    /// Let it include these scopes
+    /// Include these scopes
     #[arg(long, value_name = "A,B", value_delimiter = ',', add = Takes::OpenScope)]
     includes: Option<Vec<Scope>>,
     #[command(flatten)]
@@ -44,10 +44,10 @@ pub struct EditScope {
     /// The scope
     #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
-    /// Describe what it allows; empty clears it
+    /// Describe what the scope allows; empty clears it
     #[arg(short, long, value_name = "TEXT")]
     description: Option<Line>,
-    /// Let it include exactly these scopes; `none` clears them
+    /// Include exactly these scopes; `none` clears them
     #[arg(long, value_name = "A,B", add = Takes::OpenScope)]
     includes: Option<Includes>,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub struct RenameScope {
     /// The scope
     #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
-    /// Its new name
+    /// The new name
     #[arg(value_name = "NEW")]
     new: Scope,
     #[command(flatten)]

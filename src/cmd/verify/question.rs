@@ -103,7 +103,7 @@ impl<'a> Document<'a> {
         }
         for (key, value) in &self.labels.0 {
             if key.contains('=') {
-                return Err(Invalid::new("the key of a label holds a `=`"));
+                return Err(Invalid::new("the key of a label contains a `=`"));
             }
             requirements.labels.push(format!("{key}={value}").parse::<SetLabel>()?.0);
         }

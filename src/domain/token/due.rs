@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_catches_up_for_one_interval_after_the_expiry() {
+    fn rotate_due_rotates_an_expired_token_for_one_more_interval() {
         let it = policy();
         assert_eq!(it.revival(at(31 * DAY - 1), true), Revival::None);
         assert_eq!(it.revival(at(31 * DAY), true), Revival::CaughtUp);

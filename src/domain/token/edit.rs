@@ -120,7 +120,7 @@ mod tests {
         let mut it = token(vec![secret(1, 0)]);
         (it.owner, it.icon) = (Some("alice".to_owned()), Some("*".to_owned()));
         let change = TokenChange { icon: Field::Set(None), ..TokenChange::default() };
-        let after = change.apply(&it, &Settings::default(), at(1)).expect("allowed");
+        let after = change.apply(&it, &Settings::default(), at(1)).expect("the change is allowed");
         assert_eq!((after.owner.as_deref(), after.icon), (Some("alice"), None));
         let nothing = TokenChange::default().apply(&it, &Settings::default(), at(1));
         assert_eq!(nothing, Ok(it));

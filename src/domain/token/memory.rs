@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remembered_hook_runs_as_its_owner_and_any_other_as_who_delivered() {
+    fn a_remembered_hook_runs_as_its_owner_and_any_other_as_the_user_who_delivered() {
         let owner = |path: &str, hook: &str| {
             let mut it = remembering();
             let (target, hook) = (Some(path.to_owned()), Some(hook.to_owned()));

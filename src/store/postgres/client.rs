@@ -1,4 +1,4 @@
-//! The client of a server. Each request has a limit of its own, since those of the server do not help while nothing
+//! The client of a server. Each request has a time limit, since the limits of the server do not help if nothing
 //! arrives from it. A connection that exceeds its limit is given up.
 
 use std::error::Error as _;
@@ -37,7 +37,7 @@ pub enum Ask<'a> {
     Prepared(&'a Statement),
 }
 
-/// Reads from the socket and writes to it, and says what came besides answers.
+/// Reads from the socket and writes to it, and returns messages that are not answers.
 type Link = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<AsyncMessage, Error>>> + Send>;
 
 pub struct Client {

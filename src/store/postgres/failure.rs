@@ -21,7 +21,8 @@ pub fn of_store(address: &Address, err: &Failure) -> StoreError {
 fn of(address: &Address, err: &Failure) -> StoreError {
     let (path, why) = (address.url(), err.words());
     match err.code() {
-        // The server has ended the change in favour of another one. That one is done by now, so it is worth trying again.
+        // The server has aborted the change in favour of another one, which is done by now, so it is worth trying
+        // again.
         Some(
             &(SqlState::LOCK_NOT_AVAILABLE
             | SqlState::QUERY_CANCELED

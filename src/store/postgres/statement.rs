@@ -9,7 +9,7 @@ use super::transaction::LOOK;
 use super::values::Param;
 use crate::store::engine::Fault;
 
-/// How often a statement is sent as a text. Preparing it takes a request of its own, which pays later.
+/// How often a statement is sent as a text. Preparing it takes a separate request, which saves time only later.
 const AS_TEXT: u32 = 2;
 
 /// A statement.

@@ -284,7 +284,7 @@ fn policy(token: &Token, settings: &Settings, (uid, owner): (u32, bool), now: Ti
     if let (Some(max), Some(face)) = (settings.max_ttl, token.face()) {
         let too_long = face.expires_at.is_none_or(|end| end.since(face.created_at) > max.secs());
         if too_long {
-            beyond(&format!("lives longer than max-ttl ({max})"));
+            beyond(&format!("has a longer lifetime than max-ttl ({max})"));
         }
     }
     if settings.require_owner && token.owner.is_none() {

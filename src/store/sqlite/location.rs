@@ -114,7 +114,7 @@ impl Directory {
         Ok(why.map(|why| Unsafe {
             path,
             why,
-            fix: "it is not a journal that tokenctl wrote; find out who made it, and move it away".to_owned(),
+            fix: "SQLite did not write it for this store; find out who made it, and move it away".to_owned(),
             by_mode: false,
         }))
     }
@@ -168,7 +168,11 @@ impl Directory {
 fn writable_by_others(path: &Path, meta: &Metadata, action: &str) -> Unsafe {
     let others = meta.mode() & 0o002 != 0;
     let (who, bits) = if others { ("others", "go-w") } else { ("the members of its group", "g-w") };
-    let or = if others { "" } else { "; `--trust-group` trusts the group of a store that is named" };
+    let or = if others {
+        ""
+    } else {
+        "; or, if you trust that group, name the store with `--store` and pass `--trust-group`"
+    };
     Unsafe {
         path: path.to_owned(),
         why: format!("its mode {:o} lets {who} {action}", meta.mode() & 0o7777),
@@ -182,7 +186,7 @@ fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
     let (why, fix) = match fs::read_link(path) {
         Ok(target) => (
             format!("it is a symbolic link to `{}`", target.display()),
-            "`--store DIR` names the directory that holds the file itself".to_owned(),
+            "use `--store` with the directory that contains the file itself".to_owned(),
         ),
         Err(_) => (
             format!("it is {}", files::kind(meta)),
@@ -204,13 +208,13 @@ pub fn unsafe_file(path: &Path, meta: &Metadata) -> Result<Option<(String, Strin
         let Unsafe { why, .. } = writable_by_others(path, meta, "write");
         return Ok(Some((why, format!("`chmod go-w {}`", shell(path)))));
     }
-    let above = unsafe_path(path)?.into_iter().next();
+    let above = unsafe_parents_of(path)?.into_iter().next();
     Ok(above.map(|it| (format!("`{}`: {}", it.path.display(), it.why), it.fix)))
 }
 
 /// The directories above a path in which other users could replace entries. Secrets are not delivered below
 /// them.
-pub fn unsafe_path(path: &Path) -> Result<Vec<Unsafe>, StoreError> {
+pub fn unsafe_parents_of(path: &Path) -> Result<Vec<Unsafe>, StoreError> {
     unsafe_ancestors(path, None)
 }
 

@@ -37,7 +37,7 @@ mod share;
 mod uses;
 mod v1;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,10 +57,10 @@ pub use found::Found;
 pub use import::{Importer, Taker};
 #[cfg(feature = "cli")]
 pub use listed::{Listed, OneListed, Order};
-pub use location::{Directory, unsafe_file, unsafe_path};
+pub use location::{Directory, unsafe_file, unsafe_parents_of};
 pub use lock::PATIENCE;
 pub use opening::Opening;
-pub use restore::{Brought, Live, Restoration, open_backup, plan};
+pub use restore::{Live, Restoration, TokenCommand, build, open_backup};
 #[cfg(feature = "postgres")]
 pub use schema::APPLICATION_ID;
 pub use schema::VERSION;
@@ -68,7 +68,7 @@ pub use share::share;
 
 use super::engine::{Fault, Prepared, Purpose, Transaction};
 use super::recorder::Recorder;
-use super::usage::{Kind, Usage};
+use super::usage::{Kind, Usages};
 use super::{AuditReport, FIRST, Matched, PAGE, Step, Store, StoreError, View, Watch, Write};
 use crate::domain::digest::Digest;
 use crate::domain::event::Anchor;
@@ -85,8 +85,7 @@ pub struct Sqlite {
     once: bool,
     /// Whether the transaction that checked the store is still open. The first question uses it.
     began: Cell<bool>,
-    /// The usage files. They are opened when they are first needed, because most verdicts do not need them.
-    usage: [OnceCell<Usage>; 3],
+    pub usages: Usages,
     /// The same files, for recording uses.
     recorders: RefCell<[Recorder; 3]>,
     /// The copy that is read instead of a store with a hot journal.
@@ -116,7 +115,7 @@ impl Sqlite {
         Self {
             conn,
             checked: None,
-            usage: Default::default(),
+            usages: Usages::new(uses::beside(&found)),
             recorders: RefCell::new(Kind::ALL.map(|kind| Recorder::new(kind.file()))),
             found,
             version: Cell::new(version),
@@ -145,7 +144,7 @@ impl Sqlite {
         let Some(problem) = strict.unsafe_files(&self.found)?.into_iter().next() else { return Ok(()) };
         Err(StoreError::Unsafe {
             path: problem.path,
-            why: format!("{}, so no destination or command in it is used or set", problem.why),
+            why: format!("{}, so destinations and commands stored in it are neither used nor changed", problem.why),
             fix: "run it as the owner of a store that nobody else can write; `--out`, `--env-file` and `--exec` \
                   name a destination for once"
                 .to_owned(),

@@ -46,12 +46,12 @@ pub struct Restoration {
     /// secret.
     pub discarded: Vec<(TokenId, Name)>,
     pub widening: Widening,
-    pub commands: Vec<Brought>,
+    pub commands: Vec<TokenCommand>,
 }
 
 /// A command that is run when a token is rotated.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Brought {
+pub struct TokenCommand {
     pub name: String,
     pub id: String,
     pub command: String,
@@ -119,7 +119,7 @@ fn first_problem_in(report: AuditReport) -> Option<String> {
 }
 
 /// Builds the result of restoring a backup.
-pub fn plan<E: From<StoreError>>(
+pub fn build<E: From<StoreError>>(
     location: &Directory,
     backup: &Store,
     clock: &dyn Clock,
@@ -199,12 +199,12 @@ struct Findings {
     kept_ended: Vec<(TokenId, Name)>,
     discarded: Vec<(TokenId, Name)>,
     widening: Widening,
-    known: BTreeSet<Brought>,
+    known: BTreeSet<TokenCommand>,
 }
 
 impl Findings {
     /// Whether the existing store already has this command for this token.
-    fn knows(&self, command: &Brought) -> bool {
+    fn knows(&self, command: &TokenCommand) -> bool {
         self.known.iter().any(|known| (&known.id, &known.command) == (&command.id, &command.command))
     }
 }
@@ -215,7 +215,7 @@ fn named(token: &Token) -> (TokenId, Name) {
 
 impl View<'_> {
     /// All commands that rotations can run: those of tokens, unfinished deliveries and pending hooks.
-    pub fn commands(&self) -> Result<BTreeSet<Brought>, StoreError> {
+    pub fn commands(&self) -> Result<BTreeSet<TokenCommand>, StoreError> {
         let sql = "SELECT name, id, destination_command FROM tokens WHERE destination_command IS NOT NULL
              UNION SELECT name, id, hook FROM tokens WHERE hook IS NOT NULL
              UNION SELECT t.name, t.id, d.command FROM delivery d JOIN secret s ON s.row = d.secret
@@ -226,7 +226,7 @@ impl View<'_> {
                JOIN tokens t ON t.row = s.token";
         let run = || {
             let read =
-                |row: &Row<'_>| Ok(Brought { name: row.get(0)?, id: row.get(1)?, command: row.get(2)? });
+                |row: &Row<'_>| Ok(TokenCommand { name: row.get(0)?, id: row.get(1)?, command: row.get(2)? });
             self.prepare(sql)?.all(&[], read)
         };
         self.ok(run())

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use crate::domain::text::{is_hidden, seen};
+use crate::domain::text::{chars_with_hidden, is_hidden};
 
 /// Appends a document, without a newline.
 pub fn append(text: &mut Vec<u8>, document: &impl Serialize) {
@@ -31,7 +31,7 @@ impl Formatter for Harmless {
         if fragment.bytes().all(|byte| byte.is_ascii() && byte != 0x7f) || !fragment.contains(is_hidden) {
             return out.write_all(fragment.as_bytes());
         }
-        for (c, hidden) in seen(fragment) {
+        for (c, hidden) in chars_with_hidden(fragment) {
             if hidden && !c.is_ascii_whitespace() {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     write!(out, "\\u{unit:04x}")?;

@@ -193,7 +193,7 @@ fn one_crontab_line_delivers_each_secret_to_its_destination_and_repeats_a_hook_u
         mails(&job).into_iter().partition(|mail| mail.contains("`service`"));
     assert_eq!(hook.len(), 2, "{hook:?}");
     for mail in hook {
-        assert!(mail.contains("`service` is rotated, but") && mail.contains(only), "{mail}");
+        assert!(mail.contains("`service` was rotated, but") && mail.contains(only), "{mail}");
     }
     assert!(others.iter().all(|mail| mail.starts_with(only) && mail.lines().count() == 3), "{others:?}");
     let runs = fs::read_to_string(format!("{}/runs", job.home)).expect("the file can be read");

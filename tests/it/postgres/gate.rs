@@ -1,4 +1,4 @@
-//! `serve` and `verify --stream` on a server: bursts, revocations, and connections that are lost.
+//! `serve` and `verify --stream` on a server: batches, revocations, and connections that are lost.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -92,7 +92,7 @@ fn a_gate_gives_up_connections_that_are_silent() {
         status == "401"
     });
     assert_eq!(gate.status(&kept), "200");
-    // While no connection can be had, attempts are rare, and no answer is a yes.
+    // While no connection can be had, attempts are rare, and no answer accepts a secret.
     link.set(LinkState::Cut);
     let before = link.count();
     for _ in 0..200 {
@@ -136,7 +136,7 @@ fn a_stream_answers_with_a_new_connection_when_its_own_is_silent() {
 }
 
 #[test]
-fn a_burst_is_answered_as_its_secrets_are_one_by_one() {
+fn a_batch_is_answered_as_its_secrets_are_one_by_one() {
     if !have() {
         return;
     }
@@ -152,9 +152,9 @@ fn a_burst_is_answered_as_its_secrets_are_one_by_one() {
     secrets.push("malformed".to_owned());
     secrets.push("tkn_00000000000000000000000000000000000000".to_owned());
     let lines = secrets.join("\n") + "\n";
-    let burst = store.run_as("postgres", &["verify", "--stream"], lines.as_bytes()).out;
+    let batch = store.run_as("postgres", &["verify", "--stream"], lines.as_bytes()).out;
     let singly: String = secrets.iter().map(|secret| store.verify(secret.as_bytes())).collect();
-    assert_eq!(burst, singly);
-    let burst = store.run_as("tokenctl_verify", &["verify", "--stream"], lines.as_bytes()).out;
-    assert_eq!(burst, singly, "the verifier's role sees the same");
+    assert_eq!(batch, singly);
+    let batch = store.run_as("tokenctl_verify", &["verify", "--stream"], lines.as_bytes()).out;
+    assert_eq!(batch, singly, "the verifier's role sees the same");
 }

@@ -32,7 +32,7 @@ fn certificates(dir: &Path, address: &str) {
 
 impl Encrypted {
     fn start() -> Self {
-        // Each process has addresses of its own, so that no other server is in the way.
+        // Each process has separate addresses, so that no other server is in the way.
         let pid = std::process::id();
         let addresses = [1, 2].map(|last| format!("127.{}.{}.{last}", 100 + pid / 250 % 100, 1 + pid % 250));
         let certificates = directory();

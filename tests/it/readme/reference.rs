@@ -30,7 +30,7 @@ fn shapes() -> BTreeMap<&'static str, Vec<Row>> {
             Row { key: (name, cells[1].trim_matches('`')), kind: cells[2], meaning: cells[3] }
         });
         shapes.insert(name, rows.collect());
-        let base = text.split_once("All of ").and_then(|(_, rest)| rest.split_once(", and:"));
+        let base = text.split_once("All keys of ").and_then(|(_, rest)| rest.split_once(", and:"));
         extends.extend(base.map(|(base, _)| (name, base)));
     }
     // A document can extend one that itself extends another.
@@ -156,7 +156,7 @@ const ALWAYS_A_VALUE: [Key; 6] = [
     ("Destination", "host"),
     ("Error", "hint"),
     ("Token", "usage_since"),
-    ("Token finding", "since"),
+    ("Check finding", "since"),
 ];
 
 #[test]

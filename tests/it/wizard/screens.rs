@@ -28,7 +28,7 @@ impl Screen {
             if question == last {
                 return;
             }
-            self.say(answer);
+            self.type_text(answer);
             self.press(&["Enter"]);
         }
     }
@@ -90,7 +90,7 @@ fn the_screen_in_the_documents_is_that_of_a_real_terminal() {
         [("Name", "api-gateway"), ("Description", "Lets the gateway in"), ("Owner", "ann"), ("Icon", "")]
     {
         screen.wait(question);
-        screen.say(answer);
+        screen.type_text(answer);
         screen.press(&["Enter"]);
     }
     screen.wait("> [ ] events:read");
@@ -177,7 +177,7 @@ fn cancelling_at_any_question_restores_the_cursor_and_creates_nothing() {
     screen.wait("EXIT 130");
     screen.run("tokenctl settings");
     screen.wait("EXIT 6");
-    screen.say("echo seen");
+    screen.type_text("echo seen");
     screen.wait("$ echo seen");
 }
 
@@ -261,7 +261,7 @@ fn on_a_dumb_terminal_questions_are_asked_line_by_line() {
         ("Name (letters, digits, . _ @ -): ", "ci\n"),
         ("Description (optional): ", "Deploys\n"),
         ("Owner (optional): ", "\n"),
-        ("Icon (optional, one glyph): ", "\n"),
+        ("Icon (optional, one character): ", "\n"),
         ("Scopes:\n  1  [ ] read  See things\n  2  [ ] write\n", ""),
         ("numbers, like 1,3 (empty keeps the marks, - clears them): ", "3\n"),
         ("type numbers from 1 to 2\n", ""),
@@ -292,7 +292,7 @@ fn on_a_dumb_terminal_questions_are_asked_line_by_line() {
     until(&mut terminal, "Owner (optional): ");
     terminal.write_all(b"ann\n").expect("a terminal");
     // Ctrl-D on an empty line cancels.
-    until(&mut terminal, "glyph): ");
+    until(&mut terminal, "character): ");
     terminal.write_all(b"\x04").expect("a terminal");
     assert_eq!(soon(&mut child).code(), Some(130));
     assert_eq!(world.look_at("ci")["owner"], serde_json::json!(null));

@@ -42,7 +42,7 @@ const NOT_OLD: [&str; 5] = [
     "may work until",
     "in place and works",
     "delivered and valid",
-    "is rotated, but",
+    "was rotated, but",
 ];
 
 #[test]

@@ -87,7 +87,7 @@ fn a_secret_that_is_revoked_before_its_confirmation_is_reported_as_invalid() {
         let ran = stopped.go_on().exit(1);
         let file = fs::canonicalize(Scene::file(dir.path())).expect("the path exists");
         let message = format!(
-            "`{}` holds a secret that does not work: it was revoked or rolled back during its delivery",
+            "`{}` contains a secret that does not work: it was revoked or rolled back during its delivery",
             file.display()
         );
         assert!(ran.err.contains(&message) && !ran.err.contains("nothing was changed"), "{}", ran.err);

@@ -30,6 +30,7 @@ mod known;
 mod location;
 mod log;
 mod opening;
+#[cfg(feature = "cli")]
 mod page;
 #[cfg(feature = "cli")]
 mod parts;
@@ -70,6 +71,8 @@ pub use item::{Fields, Item};
 pub use join::{Conflict, Joiner, Joins, Newcomer};
 pub use location::{Location, is_url};
 pub use opening::make;
+#[cfg(feature = "cli")]
+pub use page::{Page, Pages, Reader};
 #[cfg(feature = "cli")]
 pub use parts::BadLine;
 pub use pool::SharedStore;

@@ -161,6 +161,7 @@ pub fn verdicts(
                 _ => {}
             }
         }
+        store.send_uses();
     }
     Ok(answers)
 }

@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use instructions::{count, is_kept};
 use moving::Exported;
-use rounds::{Pair, compare};
-use stocked::Stocked;
+use rounds::{Pair, compare, compare_times};
+use stocked::{Stocked, Whole};
 use stream::Requests;
 
 fn main() -> ExitCode {
@@ -85,6 +85,7 @@ fn build() {
 fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
     let size = |store: &Stocked| format!("{} tokens", store.tokens);
     let (small, large) = (size(few), size(many));
+    println!("{}", machine());
     println!("| median of {rounds} rounds | ms | against | ms | ratio |\n|---|---|---|---|---|");
     let row = |name: &str, other: &str, pair: Pair| {
         println!("| {name} | {:.2} | {other} | {:.2} | {:.2} |", pair.first, pair.second, pair.ratio);
@@ -121,11 +122,16 @@ fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
     grown("rotate", rounds.div_ceil(3), &Stocked::rotate);
     quick("`create`", "`verify`", &|| few.create(), &|| few.verify());
     if has("sqlite3") {
-        row(
-            &format!("`list --format jsonl`, {large}"),
-            "`sqlite3 -json`, the same columns",
-            compare(rounds.div_ceil(30), &|| many.run(&["list", "--format", "jsonl"]), &|| many.dump()),
-        );
+        let list = || many.measured(&many.run(&["list", "--format", "jsonl"]));
+        let dump = || many.measured(&many.dump());
+        let millis = |millis: f64| Duration::from_secs_f64(millis / 1000.0);
+        for (name, of) in [("", (|it| it.millis) as fn(Whole) -> f64), (", CPU time", |it| it.cpu)] {
+            row(
+                &format!("`list --format jsonl`, {large}{name}"),
+                "`sqlite3 -json`, the same columns",
+                compare_times(rounds.div_ceil(30), &|| millis(of(list())), &|| millis(of(dump()))),
+            );
+        }
     }
     for verb in [["list", "--format", "jsonl"].as_slice(), &["check"], &["doctor"], &["audit", "verify"]] {
         let (few, many) = (few.whole(verb), many.whole(verb));
@@ -141,6 +147,18 @@ fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
     }
     let first = many.first_line();
     println!("| first line of `list --format jsonl`, {large} | {first:.1} | | | |");
+    println!("{}", machine());
+}
+
+/// The number of processors and the load.
+fn machine() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Vec<&str> = load.split(' ').take(3).collect();
+    format!(
+        "\n{} processors, load {}\n",
+        std::thread::available_parallelism().map_or(0, usize::from),
+        load.join(" ")
+    )
 }
 
 /// Compares `verify --stream` and `Verifier` on many requests.
@@ -197,8 +215,7 @@ fn moving(rounds: usize, tokens: usize) {
     );
     for verb in [["export"].as_slice(), &["revoke", "--search", "token", "--yes"], &["prune", "--yes"]] {
         let (few, many) = (few.whole(verb).peak, store.whole(verb).peak);
-        let [most, least] = [many, few].map(|peak| f64::from(u32::try_from(peak).unwrap_or(u32::MAX)));
-        let ratio = most / least;
+        let ratio = many / few;
         println!("| `{}` | {many} | {few} | {ratio:.2} |", verb.join(" "));
     }
 }

@@ -230,7 +230,7 @@ fn creations(server: &Server, rounds: usize) {
     };
     let timed = |commands: Vec<Command>| {
         let start = Instant::now();
-        let spawn = |mut command: Command| command.stdout(Stdio::null()).spawn().expect("it starts");
+        let spawn = |mut command: Command| command.stdout(Stdio::piped()).spawn().expect("it starts");
         let running: Vec<Child> = commands.into_iter().map(spawn).collect();
         for mut child in running {
             assert!(child.wait().expect("it ends").success());

@@ -62,7 +62,7 @@ impl Stocked {
     }
 
     pub fn secret(&self) -> File {
-        File::open(self.dir.path().join("secret")).expect("the secret can be opened")
+        File::open(self.dir.path().join("secret")).expect("the secret")
     }
 
     /// A `create` that writes the secret to a file.
@@ -92,17 +92,24 @@ impl Stocked {
 
     /// Runs a command that reads all tokens, whatever its exit code.
     pub fn whole(&self, args: &[&str]) -> Whole {
+        self.measured(&self.run(args))
+    }
+
+    /// Runs a command to its end.
+    pub fn measured(&self, command: &Command) -> Whole {
         let report = self.path("report");
-        let mut command = Command::new("/usr/bin/time");
-        command.args(["-f", "%M", "-o", &report, &program()]).args(args);
-        command.env_clear().env("TOKENCTL_STORE", self.path("store"));
+        let mut time = Command::new("/usr/bin/time");
+        time.args(["-f", "%U %S %M", "-o", &report]).arg(command.get_program()).args(command.get_args());
+        time.env_clear().env("PATH", "/usr/bin:/bin").env("TOKENCTL_STORE", self.path("store"));
         let start = Instant::now();
-        command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("time runs");
+        time.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("time runs");
         let millis = start.elapsed().as_secs_f64() * 1000.0;
         // If the exit code is not 0, `time` reports it on a line before this.
         let report = std::fs::read_to_string(report).expect("the file can be read");
-        let peak = report.lines().last().and_then(|line| line.parse().ok()).expect("there is a peak");
-        Whole { millis, peak }
+        let numbers = report.lines().last().unwrap_or_default().split(' ');
+        let numbers: Vec<f64> = numbers.map(|number| number.parse().expect("it is a number")).collect();
+        let [user, system, peak] = numbers.try_into().expect("there are three numbers");
+        Whole { millis, cpu: (user + system) * 1000.0, peak }
     }
 
     /// The milliseconds until the first line of a list of all tokens.
@@ -114,9 +121,7 @@ impl Stocked {
             .spawn()
             .expect("the command runs");
         let mut line = String::new();
-        BufReader::new(list.stdout.take().expect("stdout is a pipe"))
-            .read_line(&mut line)
-            .expect("the line can be read");
+        BufReader::new(list.stdout.take().expect("stdout is a pipe")).read_line(&mut line).expect("a line");
         let millis = start.elapsed().as_secs_f64() * 1000.0;
         // The list stops, because nobody reads the rest.
         list.wait().expect("it ends");
@@ -135,7 +140,8 @@ impl Stocked {
         let mut command = Command::new("sqlite3");
         command.args(["-readonly", "-json"]).arg(self.path("store/tokens.db")).arg(
             "SELECT t.id, t.name, t.description, t.owner, t.icon, t.ttl, t.until, t.not_before, t.rotate_every, t.grace, \
-             t.created_at, t.created_by, t.disabled_at, s.hint, s.created_at, s.expires_at, s.delivered_at, \
+             t.created_at, t.created_by, t.disabled_at, t.destination_kind, t.destination_path, t.destination_variable, \
+             t.destination_command, t.destination_host, t.destination_uid, t.hook, t.allow_from, s.hint, s.created_at, s.expires_at, s.delivered_at, \
              s.superseded_at, s.revoked_at FROM tokens t JOIN secret s ON s.token = t.row \
              WHERE t.revoked_at IS NULL ORDER BY t.name",
         );
@@ -148,7 +154,7 @@ impl Stocked {
         let made =
             Command::new("htpasswd").args(["-nb", flag, "real", "secret"]).output().expect("htpasswd runs");
         let line = String::from_utf8(made.stdout).expect("the bytes are UTF-8");
-        let hash = line.trim().split_once(':').expect("there is a hash").1.to_owned();
+        let hash = line.trim().split_once(':').expect("a hash").1.to_owned();
         let others = (1..self.tokens).map(|number| format!("user-{number}:{hash}\n"));
         let path = self.dir.path().join("htpasswd");
         std::fs::write(&path, others.chain([format!("real:{hash}\n")]).collect::<String>())
@@ -165,10 +171,11 @@ impl Stocked {
     }
 }
 
-/// The time and the peak memory (in KiB) of a command that reads all tokens.
+/// The time, the CPU time (both in milliseconds) and the peak memory (in KiB) of a command.
 pub struct Whole {
     pub millis: f64,
-    pub peak: u64,
+    pub cpu: f64,
+    pub peak: f64,
 }
 
 /// The secret of a token other than the real one. These tokens are numbered from 2.
@@ -181,7 +188,7 @@ fn fill(dir: PathBuf, tokens: usize) {
     let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
     let author = Author { actor, reason: None, accept_clock: false };
     let location = Location::named(dir);
-    let store = Store::open_to_write(&location, &SystemClock, &author).expect("the store can be opened");
+    let store = Store::open_to_write(&location, &SystemClock, &author).expect("the store");
     let numbers: Vec<usize> = (2..=tokens).collect();
     for some in numbers.chunks(10_000) {
         let added = store.write::<_, StoreError>(&SystemClock, &author, |tx| {

@@ -1,6 +1,6 @@
 //! Parsing. Clap copies the global flags into every verb before it reads the line, and that costs more than
-//! parsing. So at first only the verb that the line names is built. A line with an error is parsed again with
-//! all verbs, so that the message does not depend on this.
+//! parsing. So at first only the verb that the line names is built, without its rare flags. A line with an error is parsed
+//! again with everything, so that the message does not depend on this.
 
 use std::ffi::OsString;
 
@@ -9,6 +9,7 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{STYLES, Verb, help_flag};
 use crate::app::Global;
+use crate::cmd::args::rare::without_rare;
 use crate::context::Machine;
 
 /// The parsed command line.
@@ -49,7 +50,7 @@ fn narrow(verbs: &Command, args: &[OsString]) -> Command {
         arg == verb.get_name() || verb.get_all_aliases().any(|alias| arg == alias)
     };
     let named = args.iter().skip(1).find_map(|arg| verbs.get_subcommands().find(|verb| is_named(verb, arg)));
-    named.into_iter().fold(Root::command(), |root, verb| root.subcommand(verb.clone()))
+    named.into_iter().fold(Root::command(), |root, verb| root.subcommand(without_rare(verb.clone())))
 }
 
 fn parse_with(mut command: Command, args: &[OsString], machine: &dyn Machine) -> Result<Cli, clap::Error> {
@@ -71,10 +72,14 @@ mod tests {
     fn both(line: &str) -> (Option<String>, Option<String>) {
         let args: Vec<OsString> =
             ["tokenctl"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
-        // In a debug build, the matches begin with the names of all verbs.
         let read = |command: Command| {
-            let matches = command.try_get_matches_from(&args).ok()?;
-            format!("{matches:?}").split_once(", args: ").map(|(_, read)| read.to_owned())
+            let matches = format!("{:?}", command.try_get_matches_from(&args).ok()?);
+            // In a debug build, the matches also list the names of all verbs and flags that are known.
+            let (_, read) = matches.split_once(", args: ")?;
+            let without_names =
+                |part: &str| part.split_once(']').map_or_else(String::new, |(_, rest)| rest.to_owned());
+            let mut parts = read.split("valid_args: [");
+            Some(parts.next()?.to_owned() + &parts.map(without_names).collect::<String>())
         };
         let verbs = Verb::augment_subcommands(Command::new("verbs"));
         (read(narrow(&verbs, &args)), read(command()))
@@ -99,6 +104,13 @@ mod tests {
             // The value of `--store` can be the name of a verb.
             assert!(one == all || one.is_none() && line.starts_with("--store"), "{line}: {one:?}");
         }
+    }
+
+    #[test]
+    fn a_rare_flag_is_read_with_all_verbs() {
+        let (one, all) = both("verify --max-lag 2s");
+        assert_eq!(one, None);
+        assert!(all.is_some_and(|read| read.contains("max_lag")));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! `list`: the tokens, filtered and sorted, in one of the formats.
 
+mod stream;
+
+use std::io::Write;
+
 use clap::Args;
 
 use crate::app::{App, Outcome};
@@ -8,12 +12,11 @@ use crate::cmd::args::select::{FILTERS, FilterArgs, filtered, known_scopes};
 use crate::cmd::args::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
-use crate::domain::name::Name;
 use crate::domain::scope::Catalogue;
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Timestamp, When};
 use crate::error::Error;
-use crate::store::{PAGE, Store, StoreError};
+use crate::store::{PAGE, Store};
 use crate::ui::column::{COLUMNS, Chosen};
 use crate::ui::list::{Format, List as Writer};
 
@@ -73,23 +76,23 @@ impl List {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let format = self.format(app)?;
         let at = future(self.at, &*app.ctx.machine)?;
-        let store = app.open_to_read()?;
+        let mut store = app.open_to_read()?;
         let now = app.ctx.machine.now()?;
         let filter = Filter { all: self.all, ..self.filter.filter() };
         let catalogue = known_scopes(&store, &filter.scopes)?;
         let times = Times { at: at.unwrap_or(now), ..store.times(now) };
 
         let screen = app.screen();
-        let source = Source { store: &store, filter: &filter, catalogue: &catalogue, times };
         let count = app.paged(format == Format::Table, |out| {
-            let mut list = Writer::new(format, self.columns.clone(), times, screen, out);
+            let mut list = Writer::new(format, self.columns.clone(), times, screen);
             if self.sort == Sort::Name && filter.hides_what_is_over() {
-                self.stream(&source, &mut list)?;
+                self.stream(&mut store, (&filter, &catalogue), times, &mut list, out)?;
             } else {
-                self.sorted(&source, &mut list)?;
+                self.sorted(&store, (&filter, &catalogue), times, &mut list, out)?;
             }
+            let end = list.end();
             if list.count > 0 || format != Format::Table {
-                list.finish().map_err(Error::Output)?;
+                out.write_all(&end).and_then(|()| out.flush()).map_err(Error::Output)?;
             }
             Ok(list.count)
         })?;
@@ -116,43 +119,19 @@ impl List {
         Ok(format)
     }
 
-    /// Lists in order of name, straight from the index, with at most a page in memory.
-    fn stream(&self, source: &Source<'_>, list: &mut Writer<'_>) -> Result<(), Error> {
-        let mut after: Option<Name> = None;
-        loop {
-            let (mut page, full) = source
-                .store
-                .read(|view| view.page_by_name(after.as_deref(), self.reverse, source.times.now))?;
-            let end = page.last().map(|token| token.name.clone());
-            // A damaged index may contain a cycle.
-            let goes_on = match (&after, &end) {
-                (Some(after), Some(end)) if self.reverse => end < after,
-                (Some(after), Some(end)) => end > after,
-                (_, end) => end.is_some(),
-            };
-            if full && !goes_on {
-                return Err(StoreError::Damaged("its names are out of order".to_owned()).into());
-            }
-            after = end;
-            page.retain(|token| source.meets(token));
-            page.truncate(self.limit.unwrap_or(usize::MAX) - list.count);
-            if !page.is_empty() {
-                list.page(&page).map_err(Error::Output)?;
-            }
-            if !full || self.limit.is_some_and(|limit| list.count >= limit) {
-                return Ok(());
-            }
-        }
-    }
-
     /// Sorts the keys first and then reads the tokens, so that only the keys are all in memory.
-    fn sorted(&self, source: &Source<'_>, list: &mut Writer<'_>) -> Result<(), Error> {
+    fn sorted(
+        &self,
+        store: &Store,
+        (filter, catalogue): (&Filter, &Catalogue),
+        times: Times,
+        list: &mut Writer,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
         let mut keys = Vec::new();
-        filtered(source.store, source.filter, source.catalogue, source.times.now, source.times.at, |page| {
-            keys.extend(
-                page.into_iter()
-                    .map(|token| (self.key(&token, source.times.at), token.name, token.id, token.row)),
-            );
+        filtered(store, filter, catalogue, times.now, times.at, |page| {
+            let key = |token: Token| (self.key(&token, times.at), token.name, token.id, token.row);
+            keys.extend(page.into_iter().map(key));
             Ok(())
         })?;
         // Tokens without a value are last in both directions. Ties are broken by name if that is the key, else by id.
@@ -169,8 +148,8 @@ impl List {
         keys.truncate(self.limit.unwrap_or(usize::MAX));
         let rows: Vec<i64> = keys.into_iter().map(|(.., row)| row).collect();
         for rows in rows.chunks(PAGE) {
-            let page = source.store.read(|view| view.tokens(rows, source.times.now))?;
-            list.page(&page).map_err(Error::Output)?;
+            let page = store.read(|view| view.tokens(rows, times.now))?;
+            list.page(&page, out).map_err(Error::Output)?;
         }
         Ok(())
     }
@@ -198,19 +177,6 @@ enum Key {
     None,
     Number(i64),
     Text(String),
-}
-
-struct Source<'a> {
-    store: &'a Store,
-    filter: &'a Filter,
-    catalogue: &'a Catalogue,
-    times: Times,
-}
-
-impl Source<'_> {
-    fn meets(&self, token: &Token) -> bool {
-        self.filter.meets(token, &self.times, self.catalogue)
-    }
 }
 
 /// Why a list is empty, and what to do about it.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::app::{App, Outcome, keep_answer};
+use crate::cmd::args::rare::Rare;
 use crate::cmd::args::replica::Replica;
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::{at, secret};
@@ -43,7 +44,7 @@ pub struct Verify {
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,
     #[command(flatten)]
-    replica: Replica,
+    replica: Rare<Replica>,
     /// Answer every line of stdin, a secret or a JSON request
     #[arg(long, conflicts_with_all = ["secret_file", "at"])]
     stream: bool,

@@ -52,3 +52,42 @@ pub fn flags(flags: OFlags) -> i32 {
 pub fn hash_of(text: &[u8]) -> Option<SecretHash> {
     Secret::read(Zeroizing::new(text.to_vec())).map(|secret| secret.hash())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_of_at_most_a_mebibyte_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let of_length = |len: usize| {
+            fs::write(at("file"), vec![b'x'; len]).unwrap();
+            match read(&at("file")) {
+                Ok(AtPath::File(_, content)) => Some(content.len()),
+                _ => None,
+            }
+        };
+        assert_eq!(of_length(0), Some(0));
+        assert_eq!(of_length(1_048_576), Some(1_048_576));
+        assert_eq!(of_length(1_048_577), None);
+        symlink(at("file"), at("link")).unwrap();
+        assert!(matches!(read(&at("link")), Ok(AtPath::Other)));
+        assert!(matches!(read(dir.path()), Ok(AtPath::Other)));
+        assert!(matches!(read(&at("absent")), Ok(AtPath::Absent)));
+        let beyond = read(&at("file").join("beyond"));
+        assert_eq!(beyond.err().map(|err| err.kind()), Some(io::ErrorKind::NotADirectory));
+    }
+
+    #[test]
+    fn a_flag_reaches_the_system() {
+        let dir = tempfile::tempdir().unwrap();
+        symlink(dir.path(), dir.path().join("link")).unwrap();
+        let mut options = OpenOptions::new();
+        let options = options.read(true).custom_flags(flags(OFlags::NOFOLLOW));
+        assert!(options.open(dir.path().join("link")).is_err());
+        assert!(options.open(dir.path()).is_ok());
+    }
+}

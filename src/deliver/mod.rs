@@ -379,32 +379,38 @@ mod tests {
         }
     }
 
+    fn author() -> Author {
+        let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
+        Author { actor, reason: None, accept_clock: false }
+    }
+
+    fn secret() -> Secret {
+        let mut fill = |bytes: &mut [u8]| {
+            bytes.fill(7);
+            Ok::<_, std::io::Error>(())
+        };
+        Secret::mint(&"tkn".parse().expect("a prefix"), &mut fill).expect("a secret")
+    }
+
+    fn begun() -> Begun {
+        let token = token(Vec::new());
+        Begun { token, is_new: true, expires_at: None, grace: None, memory: Memory::default() }
+    }
+
     #[test]
     fn a_confirmation_waits_for_the_lock_until_a_minute_before_the_deadline_and_nothing_else_does() {
         let usual = PATIENCE.as_secs();
         for (takes, left) in [(0, 540), (100, 440), (570, 0)] {
-            let dir = tempfile::tempdir().expect("a directory");
+            let dir = tempfile::tempdir().expect("a temporary directory can be created");
             let location = Location::named(dir.path().join("store"));
-            let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
-            let author = Author { actor, reason: None, accept_clock: false };
+            let author = author();
             make(&location, Sharing::Private, &watching(None), &author).expect("a store");
             let store = Store::open_to_write(&location, &watching(None), &author).expect("the store");
             let clock = watching(Some(&store));
             let protocol =
                 Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };
-            let secret = Secret::mint(&"tkn".parse().expect("a prefix"), &mut |bytes| {
-                bytes.fill(7);
-                Ok::<_, std::io::Error>(())
-            });
-            let begun = Begun {
-                token: token(Vec::new()),
-                is_new: true,
-                expires_at: None,
-                grace: None,
-                memory: Memory::default(),
-            };
             let mut slow = Slow(&clock.now, takes);
-            let made = protocol.run::<Trouble>(&secret.expect("a secret"), &mut slow, |_| Ok(begun));
+            let made = protocol.run::<TestError>(&secret(), &mut slow, |_| Ok(begun()));
             assert!(made.is_ok_and(|token| token.delivery.is_none()));
             // The clock is read when the delivery is prepared, inserted, about to be confirmed, and
             // confirmed.
@@ -413,8 +419,63 @@ mod tests {
         }
     }
 
+    /// A destination that takes its time, while another process changes the token.
+    struct Meanwhile<'a>(&'a dyn Fn(&mut Token));
+
+    impl OpenDestination for (&Location, Meanwhile<'_>) {
+        fn kind(&self) -> DestinationKind {
+            DestinationKind::Stdout
+        }
+
+        fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        fn deliver(&mut self, _: &Secret, _: &Token) -> Result<Accepted, Refusal> {
+            let clock = watching(None);
+            let other = Store::open_to_write(self.0, &clock, &author()).expect("the store");
+            let change = other.write::<_, StoreError>(&clock, &author(), |tx| {
+                let token = tx.tokens(&[1], tx.now)?.pop().expect("the token");
+                let mut changed = token.clone();
+                self.1.0(&mut changed);
+                tx.update(&token, &changed, Action::Confirm).map(drop)
+            });
+            change.expect("changed");
+            Ok(Accepted::Whole)
+        }
+    }
+
+    #[test]
+    fn a_secret_that_was_confirmed_elsewhere_is_delivered_unless_it_stopped_working_since() {
+        let delivered = |meanwhile: &dyn Fn(&mut Token)| {
+            let dir = tempfile::tempdir().expect("a directory");
+            let location = Location::named(dir.path().join("store"));
+            let (clock, author) = (watching(None), author());
+            make(&location, Sharing::Private, &clock, &author).expect("a store");
+            let store = Store::open_to_write(&location, &clock, &author).expect("the store");
+            let protocol =
+                Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };
+            let mut destination = (&location, Meanwhile(meanwhile));
+            protocol.run::<TestError>(&secret(), &mut destination, |_| Ok(begun())).is_ok()
+        };
+        let now = watching(None).now().expect("a time");
+        assert!(delivered(&|token| token.confirm(now)));
+        assert!(!delivered(&|token| {
+            token.confirm(now);
+            token.secrets[0].expires_at = Some(now);
+        }));
+        assert!(!delivered(&|token| {
+            token.confirm(now);
+            token.secrets[0].revoked_at = Some(now);
+        }));
+        assert!(!delivered(&|token| {
+            token.confirm(now);
+            token.revoked_at = Some(now);
+        }));
+    }
+
     #[derive(Debug, thiserror::Error)]
-    enum Trouble {
+    enum TestError {
         #[error(transparent)]
         Store(#[from] StoreError),
         #[error(transparent)]

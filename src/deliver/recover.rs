@@ -168,3 +168,18 @@ fn apply_fate(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreErr
 pub fn abandon(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> {
     apply_fate(tx, token, fate)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_directory_is_gone_is_not_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let file = File::create_new(&target).unwrap();
+        assert!(sync_again(&file, &target).is_ok());
+        std::fs::remove_dir_all(dir.path()).unwrap();
+        assert!(sync_again(&file, &target).is_err());
+    }
+}

@@ -196,4 +196,63 @@ mod tests {
         assert_eq!(refused, Some(io::ErrorKind::AlreadyExists));
         assert_eq!(fs::read_to_string(&planted).unwrap(), "theirs");
     }
+
+    #[test]
+    fn a_temporary_of_another_user_is_only_removed_beside_a_file_of_theirs() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (target, hash) = (dir.path().join("target"), SecretHash::from_bytes([7; 32]));
+        let make = |path: &Path, uid| {
+            fs::write(path, "").unwrap();
+            std::os::unix::fs::chown(path, Some(uid), None).unwrap();
+        };
+        let remove = |ours: u32, theirs: Option<u32>| {
+            let _ = fs::remove_file(&target);
+            make(&name(&target, &hash), ours);
+            if let Some(uid) = theirs {
+                make(&target, uid);
+            }
+            Temporary::remove(&target, &hash).ok()
+        };
+        assert_eq!((remove(7, None), remove(7, Some(8)), remove(7, Some(7))), (None, None, Some(true)));
+        assert_eq!((remove(0, None), remove(0, Some(7))), (Some(true), Some(true)));
+        assert_eq!(Temporary::remove(&target, &hash).ok(), Some(false));
+    }
+
+    #[test]
+    fn only_old_temporaries_of_ours_are_swept_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = [
+            ".tokenctl-0123456789abcdef",
+            ".tokenctl-0123456789abcdeg",
+            ".tokenctl-0123",
+            "0123456789abcdef",
+        ];
+        for name in names {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let left = |after: i64| {
+            let written = fs::symlink_metadata(dir.path().join(names[3])).unwrap().mtime();
+            let now = Timestamp::from_unix(written + after).unwrap();
+            Temporary::sweep(dir.path(), &File::open(dir.path()).unwrap(), now);
+            names.map(|name| dir.path().join(name).exists())
+        };
+        assert_eq!(left(14 * 60), [true; 4]);
+        assert_eq!(left(16 * 60), [false, true, true, true]);
+    }
+
+    #[test]
+    fn a_temporary_that_was_moved_away_keeps_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let mut made = Temporary::create(&target, &SecretHash::from_bytes([7; 32]), None).unwrap();
+        made.fill(&target, b"a secret", None).unwrap();
+        let moved = dir.path().join("moved");
+        fs::rename(&made.path, &moved).unwrap();
+        fs::create_dir(&made.path).unwrap();
+        drop(made);
+        assert_eq!(fs::read(&moved).unwrap(), b"a secret");
+    }
 }

@@ -206,4 +206,22 @@ mod tests {
         let changes = of_token(Some(&before), Some(&after));
         assert_eq!(changes[0].to, Some(format!("{}…", "é".repeat(200))));
     }
+
+    #[test]
+    fn a_change_of_a_scope_says_its_fields_without_its_name() {
+        let entry = |includes: &[&str], retired: Option<i64>| Entry {
+            row: 1,
+            id: "abcdef123456".to_owned(),
+            name: "write".parse().unwrap(),
+            description: Some("changes events".to_owned()),
+            includes: includes.iter().map(|scope| scope.parse().unwrap()).collect(),
+            created_at: at(0),
+            retired_at: retired.map(at),
+        };
+        let new = entry(&["read"], None);
+        assert_eq!(words(&of_scope(None, &new)), ["description - changes events", "includes - read"]);
+        let changes = words(&of_scope(Some(&new), &entry(&["list"], Some(0))));
+        assert_eq!(changes[..2], ["includes read -", "includes - list"]);
+        assert!(changes[2].starts_with("retired_at - "), "{changes:?}");
+    }
 }

@@ -203,6 +203,7 @@ fn settings(settings: &Settings) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::token::tests::{self as tokens, delivery, secret};
 
     #[test]
     fn the_boundaries_of_fields_are_hashed() {
@@ -218,5 +219,14 @@ mod tests {
         let mut none = Encoder::new("t");
         let mut empty = Encoder::new("t");
         assert_ne!(none.opt_text(None).finish(), empty.opt_text(Some("")).finish());
+    }
+
+    #[test]
+    fn a_delivery_is_hashed_with_its_own_secret_whatever_the_order() {
+        let mut it = tokens::token(vec![secret(1, 0), secret(2, 0), secret(3, 0)]);
+        it.delivery = Some(delivery(2));
+        let digest = Form::Two.token(&it);
+        it.secrets.reverse();
+        assert_eq!(Form::Two.token(&it), digest);
     }
 }

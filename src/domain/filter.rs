@@ -175,4 +175,10 @@ mod tests {
         assert!(meets(&filter("ann"), &it, 5));
         assert!(!meets(&filter("eve"), &it, 5));
     }
+
+    #[test]
+    fn a_filter_that_only_shows_what_is_over_is_empty() {
+        assert!(Filter { all: true, ..Filter::default() }.is_empty());
+        assert!(!Filter { statuses: vec![Status::Active], ..Filter::default() }.is_empty());
+    }
 }

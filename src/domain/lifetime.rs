@@ -148,4 +148,11 @@ mod tests {
         assert!(in_order(Lifetime::Ttl(Span::hours(1)), None, None, Span::days(1)).is_ok());
         assert!(in_order(Lifetime::Ttl(Span::hours(1)), None, Some(Span::hours(1)), Span::days(1)).is_err());
     }
+
+    #[test]
+    fn a_token_becomes_valid_before_it_expires() {
+        assert!(starts_before(Some(at(4)), Some(at(5))).is_ok());
+        assert!(starts_before(Some(at(5)), Some(at(5))).is_err());
+        assert!(starts_before(Some(at(5)), None).is_ok());
+    }
 }

@@ -123,3 +123,30 @@ impl Item {
         Self { kind, name, doing: Doing::Revoke, changes: Vec::new(), widens: false }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::tests::{at, secret, token};
+
+    #[test]
+    fn a_change_is_named_as_its_key_in_the_file() {
+        let before = token(vec![secret(1, 0)]);
+        let mut after = before.clone();
+        after.disabled_at = Some(at(1));
+        after.lifetime = crate::domain::lifetime::Lifetime::Until(at(9));
+        after.hook = Some("reload".to_owned());
+        let fields = Item::of_token(Some(&before), &after, false).changes;
+        let words: Vec<_> = fields.iter().map(|it| (&*it.field, it.to.as_deref().unwrap_or("-"))).collect();
+        let until = String::from_utf8(at(9).rfc3339().to_vec()).unwrap();
+        assert_eq!(words, [("disabled", "true"), ("expires", &*until), ("after", "reload")]);
+    }
+
+    #[test]
+    fn an_item_is_of_a_token_by_its_kind_and_its_name() {
+        let (demo, other): (Name, Name) = ("demo".parse().unwrap(), "other".parse().unwrap());
+        let item = Item::of_new(&demo);
+        assert!(item.is_of_token(&demo) && !item.is_of_token(&other));
+        assert!(!Item { kind: Kind::Scope, ..item }.is_of_token(&demo));
+    }
+}

@@ -90,8 +90,11 @@ impl StoredSecret {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::domain::token::tests::{at, secret, token};
+    use crate::domain::scope::Entry;
+    use crate::domain::token::tests::{at, delivery, secret, token};
 
     #[test]
     fn revocations_and_expiries_since_the_backup_are_kept() {
@@ -124,5 +127,69 @@ mod tests {
         let backup = token(vec![secret(1, 0), provisional]);
         let restored = backup.restored_over(&backup, at(9)).unwrap();
         assert_eq!(restored.token.secrets, [secret(1, 0)]);
+    }
+
+    #[test]
+    fn a_restored_token_keeps_the_rows_of_the_present_one_and_no_delivery() {
+        let backup = Token { row: 8, delivery: Some(delivery(1)), ..token(vec![secret(1, 0)]) };
+        let moved = StoredSecret { row: 5, ..secret(1, 0) };
+        let present = token(vec![moved.clone()]);
+        let restored = backup.restored_over(&present, at(9)).unwrap().token;
+        assert_eq!(restored, Token { row: 1, ..token(vec![moved]) });
+    }
+
+    #[test]
+    fn a_secret_that_worked_in_the_backup_and_no_longer_exists_is_revoked() {
+        let over = StoredSecret { expires_at: Some(at(3)), ..secret(2, 0) };
+        let kept_ended = |now| {
+            let backup = token(vec![secret(1, 0), over.clone()]);
+            backup.restored_over(&token(vec![secret(1, 0)]), at(now)).unwrap().kept_ended
+        };
+        assert!(kept_ended(2));
+        assert!(!kept_ended(3));
+    }
+
+    #[test]
+    fn what_another_store_ended_is_ended_and_every_secret_is_kept() {
+        let backup = token(vec![secret(1, 0), secret(2, 0)]);
+        let mut other = token(vec![StoredSecret { revoked_at: Some(at(4)), ..secret(2, 0) }]);
+        other.disabled_at = Some(at(5));
+        let mut expected = backup.clone();
+        expected.secrets[1].revoked_at = Some(at(4));
+        expected.disabled_at = Some(at(5));
+        assert_eq!(backup.restricted_as(&other, at(9)), expected);
+    }
+
+    #[test]
+    fn grants_follow_their_scopes_into_another_catalogue() {
+        let entry = |row, id: &str, name: &str| Entry {
+            row,
+            id: id.to_owned(),
+            name: name.parse().unwrap(),
+            description: None,
+            includes: BTreeSet::new(),
+            created_at: at(0),
+            retired_at: None,
+        };
+        let grant = |row, id: &str, name: &str| {
+            (
+                row,
+                Grant { row, scope_id: id.to_owned(), scope: name.parse().unwrap(), last_required_at: None },
+            )
+        };
+        let mut it = token(vec![secret(1, 0)]);
+        it.grants = [grant(1, "a", "read"), grant(2, "b", "write")].into();
+        let grants = it.granted_in(&Catalogue::new([entry(3, "a", "see"), entry(4, "c", "write")])).grants;
+        let shown: Vec<_> = grants.iter().map(|(row, it)| (*row, &*it.scope_id, it.scope.as_str())).collect();
+        assert_eq!(shown, [(3, "a", "see")]);
+    }
+
+    #[test]
+    fn a_token_works_while_it_is_not_revoked_and_a_secret_of_it_is_not_over() {
+        let over = StoredSecret { expires_at: Some(at(3)), ..secret(1, 0) };
+        assert!(token(vec![over.clone(), secret(2, 0)]).has_working_secret(at(9)));
+        assert!(!token(vec![over]).has_working_secret(at(9)));
+        let revoked = Token { revoked_at: Some(at(1)), ..token(vec![secret(1, 0)]) };
+        assert!(!revoked.has_working_secret(at(9)));
     }
 }

@@ -165,4 +165,16 @@ mod tests {
         assert_eq!(all.nearest(&scope("event:read")), Some("events:read"));
         assert_eq!(all.nearest(&scope("zzz")), None);
     }
+
+    #[test]
+    fn includes_follow_a_new_name() {
+        let before = catalogue(&[("write", &["read"]), ("read", &[]), ("other", &[])]);
+        let renamed = Entry { name: scope("see"), ..before.get(&scope("read")).unwrap().clone() };
+        let after = before.with(&renamed);
+        let includes: Vec<_> = after
+            .iter()
+            .map(|it| (it.name.as_str(), it.includes.iter().map(Scope::as_str).collect()))
+            .collect();
+        assert_eq!(includes, [("other", vec![]), ("see", vec![]), ("write", vec!["see"])]);
+    }
 }

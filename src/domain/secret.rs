@@ -421,7 +421,7 @@ mod tests {
         };
         // All 256 values of a byte. 8 of them are discarded, so each of the 62 characters appears 4 times.
         let mut text = [0; 248];
-        random_text(&mut text, ALPHABET, &mut fill).expect("random text");
+        random_text(&mut text, ALPHABET, &mut fill).expect("the source of bytes does not fail");
         text.sort_unstable();
         assert_eq!(text.to_vec(), ALPHABET.iter().flat_map(|letter| [*letter; 4]).collect::<Vec<_>>());
         assert_eq!(fills, 4);
@@ -430,7 +430,8 @@ mod tests {
     #[test]
     fn secrets_with_the_shortest_and_the_longest_prefix_are_found() {
         for prefix in ["ab", "abcdefghij"] {
-            let secret = Secret::mint(&prefix.parse().expect("a prefix"), &mut counting()).expect("a secret");
+            let secret = Secret::mint(&prefix.parse().expect("the prefix is valid"), &mut counting())
+                .expect("the secret can be generated");
             for before in ["", "-", "--token="] {
                 assert!(contains_secret(&[before.as_bytes(), secret.expose()].concat()), "{before}{prefix}");
             }

@@ -258,7 +258,7 @@ pub(crate) mod tests {
     use super::*;
 
     pub fn at(secs: i64) -> Timestamp {
-        Timestamp::from_unix(Timestamp::MIN.unix() + secs).expect("in range")
+        Timestamp::from_unix(Timestamp::MIN.unix() + secs).expect("the time is in range")
     }
 
     /// A delivered secret without an expiry, created at `created`.
@@ -304,6 +304,26 @@ pub(crate) mod tests {
         }
     }
 
+    /// An open delivery of the secret in this row.
+    pub fn delivery(secret: i64) -> Delivery {
+        Delivery {
+            secret,
+            destination: DestinationKind::Stdout,
+            target: None,
+            variable: None,
+            command: None,
+            hook: None,
+            remember: false,
+            host: None,
+            uid: 0,
+            pid: 0,
+            started_at: at(1),
+            deadline: at(600),
+            expires_at: None,
+            grace: None,
+        }
+    }
+
     #[test]
     fn the_first_status_that_applies_is_reported() {
         let provisional = StoredSecret { delivered_at: None, expires_at: Some(at(600)), ..secret(1, 0) };
@@ -331,6 +351,12 @@ pub(crate) mod tests {
         assert_eq!(it.secret_status(&it.secrets[0], at(60)), Status::Expired);
         assert_eq!(it.rotated_at(), Some(at(4)));
         assert!(it.is_visible(at(1_000)));
+        // Within the second of its creation, and after the previous secret was pruned.
+        let mut at_once = token(vec![secret(1, 0), secret(2, 0)]);
+        at_once.secrets[0].superseded_at = Some(at(0));
+        assert_eq!(at_once.rotated_at(), Some(at(0)));
+        assert_eq!(token(vec![secret(2, 4)]).rotated_at(), Some(at(4)));
+        assert_eq!(token(vec![secret(1, 0)]).rotated_at(), None);
     }
 
     #[test]

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_scope_that_is_held_but_not_in_the_catalogue_is_missing() {
-        let gone: Scope = "gone".parse().expect("a scope");
+        let gone: Scope = "gone".parse().expect("the scope is valid");
         let mut it = token(vec![secret(1, 0)]);
         it.grants.insert(
             1,

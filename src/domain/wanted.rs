@@ -234,7 +234,7 @@ mod tests {
             disabled: Some(true),
             ..WantedToken::default()
         };
-        let after = over(&wanted, &before).expect("allowed");
+        let after = over(&wanted, &before).expect("the change is allowed");
         assert_eq!(after.labels, BTreeMap::from([("env".to_owned(), "prod".to_owned())]));
         assert_eq!((after.owner.as_deref(), after.disabled_at), (Some("ann"), Some(at(5))));
         assert_eq!(after.expires_at(), Some(at(5 + 30 * 86_400)));
@@ -247,7 +247,7 @@ mod tests {
     fn an_expired_token_is_not_revived_by_another_lifetime() {
         let mut before = token(vec![secret(1, 0)]);
         before.secrets[0].expires_at = Some(at(3));
-        before.lifetime = Lifetime::Ttl(Span::from_secs(3).expect("a span"));
+        before.lifetime = Lifetime::Ttl(Span::from_secs(3).expect("the span is in range"));
         let same = WantedToken { lifetime: Some(before.lifetime), ..WantedToken::default() };
         assert_eq!(over(&same, &before).as_ref(), Ok(&before));
         let longer = WantedToken { lifetime: Some(Lifetime::Endless), ..WantedToken::default() };
@@ -265,7 +265,9 @@ mod tests {
             Wanted { scopes: pairs.iter().map(entry).collect(), ..Wanted::default() }
         };
         let none = Catalogue::default();
-        let all = wanted(&[("admin", &["read"]), ("read", &[])]).scopes_over(&none, at(0)).expect("allowed");
+        let all = wanted(&[("admin", &["read"]), ("read", &[])])
+            .scopes_over(&none, at(0))
+            .expect("the change is allowed");
         assert_eq!(all.iter().map(|it| it.row).collect::<Vec<_>>(), [-1, -2]);
         let stored = Catalogue::new(all.into_iter().map(|it| Entry { row: -it.row, ..it }));
         assert_eq!(wanted(&[("admin", &["read"])]).scopes_over(&stored, at(9)), Ok(Vec::new()));
@@ -278,5 +280,67 @@ mod tests {
             };
             assert!(invalid.message.contains(why), "{}", invalid.message);
         }
+    }
+
+    #[test]
+    fn a_destination_is_taken_away_and_a_start_is_moved() {
+        let mut before = token(vec![secret(1, 0)]);
+        before.destination = Some(RememberedDestination {
+            destination: Destination::File { path: "/a".to_owned() },
+            host: None,
+            uid: 7,
+        });
+        before.not_before = Some(at(20));
+        let same = WantedToken { not_before: Field::Set(Some(at(20))), ..WantedToken::default() };
+        assert_eq!(over(&same, &before).as_ref(), Ok(&before));
+        let wanted = WantedToken {
+            destination: Field::Set(None),
+            not_before: Field::Set(Some(at(30))),
+            ..WantedToken::default()
+        };
+        let after = over(&wanted, &before).expect("allowed");
+        assert_eq!(after, Token { destination: None, not_before: Some(at(30)), ..before });
+    }
+
+    #[test]
+    fn a_new_scope_does_not_include_a_retired_one() {
+        let wanted = |name: &str| Wanted {
+            scopes: [(
+                name.parse().unwrap(),
+                WantedScope { description: Field::Keep, includes: Some(["old".parse().unwrap()].into()) },
+            )]
+            .into(),
+            ..Wanted::default()
+        };
+        let entry = |row, name: &str, includes: &[&str], retired_at| Entry {
+            row,
+            id: format!("scope{row:07}"),
+            name: name.parse().unwrap(),
+            description: None,
+            includes: includes.iter().map(|scope| scope.parse().unwrap()).collect(),
+            created_at: at(0),
+            retired_at,
+        };
+        let stored = Catalogue::new([entry(1, "old", &[], Some(at(2))), entry(2, "kept", &["old"], None)]);
+        let Err(Refused::Forbidden(why)) = wanted("new").scopes_over(&stored, at(9)) else {
+            panic!("allowed")
+        };
+        assert_eq!(why.message, "`new` includes `old`, which is retired");
+        assert_eq!(wanted("kept").scopes_over(&stored, at(9)), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_path_or_a_command_is_remembered() {
+        let of = |destination: Option<Destination>, hook: Option<&str>| {
+            let (destination, hook) = (Field::Set(destination), Field::Set(hook.map(str::to_owned)));
+            let wanted = WantedToken { destination, hook, ..WantedToken::default() };
+            (wanted.remembers_something(), wanted.remembers_command())
+        };
+        let file = || Some(Destination::File { path: "/a".to_owned() });
+        let command = || Some(Destination::Command { command: "keep".to_owned() });
+        assert_eq!(of(None, None), (false, false));
+        assert_eq!(of(file(), None), (true, false));
+        assert_eq!(of(command(), None), (true, true));
+        assert_eq!(of(None, Some("reload")), (true, true));
     }
 }

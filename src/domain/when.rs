@@ -243,6 +243,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_days_around_the_end_of_a_leap_february_are_printed_as_they_are_read() {
+        for text in [
+            "2024-02-29T00:00:00Z",
+            "2100-02-28T23:59:59Z",
+            "2100-03-01T00:00:00Z",
+            "2400-02-29T23:59:59Z",
+            "2400-03-01T00:00:00Z",
+        ] {
+            assert_eq!(Timestamp::from_rfc3339(text).map(|time| time.to_string()).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
     fn a_duration_is_one_number_and_one_unit() {
         for (text, secs) in [("0s", 0), ("1m", 60), ("2h", 7200), ("1d", 86400), ("2w", 1_209_600)] {
             assert_eq!(text.parse::<Span>().map(Span::secs), Ok(secs), "{text}");
@@ -266,6 +279,7 @@ mod tests {
         ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
+        assert_eq!(Span::hours(0).to_string(), "0s");
     }
 
     proptest::proptest! {

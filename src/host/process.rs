@@ -98,13 +98,13 @@ mod tests {
     /// A hook is allowed to run for five minutes. This test uses a shorter time.
     #[test]
     fn a_command_that_does_not_exit_in_time_is_killed_with_everything_that_it_started() {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = tempfile::tempdir().expect("a temporary directory can be created");
         let pids = dir.path().join("pids");
         let command = format!("sleep infinity & echo $$ $! >{}; wait", pids.display());
         let timeout = Duration::from_secs(2);
         let job = Job { command: &command, input: b"", env: &[], timeout, mute: true };
-        assert_eq!(run(&job, Mode::RWXG | Mode::RWXO).expect("sh starts"), JobEnd::TimedOut);
-        let pids = std::fs::read_to_string(pids).expect("the command has started");
+        assert_eq!(run(&job, Mode::RWXG | Mode::RWXO).expect("`sh` can be started"), JobEnd::TimedOut);
+        let pids = std::fs::read_to_string(pids).expect("the command wrote its process ids");
         assert_eq!(pids.split_whitespace().count(), 2);
         for pid in pids.split_whitespace() {
             let is_gone = || {

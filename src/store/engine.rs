@@ -2,6 +2,8 @@
 //! values are those of SQLite.
 
 use std::fmt;
+#[cfg(feature = "cli")]
+use std::ops::Range;
 
 #[cfg(feature = "cli")]
 use rusqlite::types::ToSqlOutput;
@@ -300,6 +302,20 @@ impl Rows<'_> {
 }
 
 impl<'a> Row<'a> {
+    /// Passes on the values of some columns, without asking for each of them which engine it is.
+    #[cfg(feature = "cli")]
+    pub fn each(
+        &self,
+        mut columns: Range<usize>,
+        mut take: impl FnMut(usize, &ValueRef<'a>),
+    ) -> rusqlite::Result<()> {
+        match self {
+            Self::Sqlite(row) => columns.try_for_each(|at| row.get_ref(at).map(|value| take(at, &value))),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => columns.try_for_each(|at| self.get_ref(at).map(|value| take(at, &value))),
+        }
+    }
+
     /// The value of a column.
     pub fn get_ref(&self, at: usize) -> rusqlite::Result<ValueRef<'a>> {
         match self {
@@ -331,5 +347,24 @@ impl<'a> Row<'a> {
             #[cfg(feature = "postgres")]
             Self::Postgres(row) => row.columns().get(at).map(|column| column.name()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn only_a_value_that_a_table_refuses_breaks_a_rule() {
+        let fault = |code| Fault::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH] {
+            assert!(fault(code).breaks_rule(), "{code}");
+        }
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR, ffi::SQLITE_BUSY, ffi::SQLITE_CORRUPT] {
+            assert!(!fault(code).breaks_rule(), "{code}");
+        }
+        assert!(fault(ffi::SQLITE_FULL).to_string().ends_with("database or disk is full"));
     }
 }

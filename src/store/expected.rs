@@ -7,6 +7,8 @@ use std::sync::Arc;
 use rusqlite::params;
 
 use super::known::Known;
+use super::token_rows::Counts;
+use super::tokens::{TokensByRow, is_current};
 use super::{Parts, Presented, StoreError, View};
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Role, Token};
@@ -42,12 +44,26 @@ impl View<'_> {
         let hex =
             |hash: &SecretHash| format!("\"\\\\x{}\"", blake3::Hash::from_bytes(*hash.as_bytes()).to_hex());
         let list: Vec<String> = wanted.iter().map(hex).collect();
-        let sql = "SELECT DISTINCT token FROM secret WHERE hash = ANY (CAST(CAST(?1 AS text) AS bytea[])) ORDER BY token";
-        let rows: Vec<i64> = self.column(sql, params![format!("{{{}}}", list.join(","))])?;
+        let list = format!("{{{}}}", list.join(","));
+        let sql = "SELECT t.*, s.*, (SELECT time FROM events ORDER BY seq DESC LIMIT 1)
+             FROM secret s JOIN tokens t ON t.row = s.token WHERE s.hash = ANY (CAST(CAST(?1 AS text) AS bytea[]))";
+        let read = self.prepare(sql).and_then(|mut it| it.all(params![list], |row| self.read_presented(row)));
+        let found: Vec<(Presented, Counts)> = self.ok(read)?;
+        let last_change = found.first().and_then(|(it, _)| it.last_change);
+        let (current, others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(it, _)| is_current(it.secret()));
+        // Of a token that is presented by another secret than its current one, all secrets are read.
+        let mut others: Vec<i64> = others.iter().map(|(it, _)| it.token.row).collect();
+        others.sort_unstable();
+        others.dedup();
         let parts = Parts { rest: false, ..Parts::ALL };
-        let last_change = if rows.is_empty() { None } else { self.head()?.time };
+        let mut tokens: TokensByRow =
+            current.into_iter().map(|(it, counts)| (it.token.row, (it.token, counts))).collect();
+        let rows: Vec<i64> = tokens.keys().copied().collect();
+        self.add_parts(&rows, &mut tokens, parts, now)?;
+        let tokens = tokens.into_values().map(|(token, _)| token);
         let mut found: Expected = wanted.iter().map(|hash| (*hash.as_bytes(), None)).collect();
-        for token in self.load(&rows, now, parts)? {
+        for token in tokens.chain(self.load(&others, now, parts)?) {
             for (index, secret) in token.secrets.iter().enumerate() {
                 if let Some(slot) = found.get_mut(secret.hash.as_bytes()) {
                     *slot = Some(Arc::new(presented(&token, index, last_change)));

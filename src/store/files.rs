@@ -163,4 +163,18 @@ mod tests {
         opened.set_mode(opened.meta.uid(), 0o6755).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o755);
     }
+
+    #[test]
+    fn only_the_bits_of_a_mode_that_a_store_needs_are_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "text").unwrap();
+        let owner = fs::metadata(&file).unwrap().uid();
+        let set = |path: &Path, mode| {
+            open(path, false).unwrap().set_mode(owner, mode).unwrap();
+            fs::metadata(path).unwrap().mode() & 0o7777
+        };
+        assert_eq!((set(&file, 0o4640), set(&file, 0o600)), (0o640, 0o600));
+        assert_eq!((set(dir.path(), 0o5750), set(dir.path(), 0o700)), (0o750, 0o700));
+    }
 }

@@ -174,13 +174,14 @@ mod tests {
 
     #[test]
     fn overdue_deliveries_are_found_without_reading_all_secrets() {
-        let conn = Connection::open_in_memory().expect("a database");
-        schema::create(&conn).expect("its tables");
-        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {OVERDUE}")).expect("it fits");
+        let conn = Connection::open_in_memory().expect("a database in memory can be opened");
+        schema::create(&conn).expect("the tables can be created");
+        let mut plan =
+            conn.prepare(&format!("EXPLAIN QUERY PLAN {OVERDUE}")).expect("the statement can be prepared");
         let steps = plan
             .query_map(params![None::<u32>, 0, None::<&str>], |row| row.get::<_, String>("detail"))
-            .expect("a plan");
-        let steps: Vec<String> = steps.collect::<Result<_, _>>().expect("its steps");
+            .expect("the plan can be read");
+        let steps: Vec<String> = steps.collect::<Result<_, _>>().expect("the steps are texts");
         assert_eq!(steps, ["SCAN d", "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)"]);
     }
 }

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use super::engine::{Engine, Fault};
 use super::known::Known;
-#[cfg(feature = "postgres")]
-use super::sqlite::VERSION;
-use super::sqlite::{FileId, PATIENCE, Sqlite};
+use super::sqlite::{FileId, PATIENCE, Sqlite, VERSION};
 #[cfg(feature = "postgres")]
 use super::usage::scope_tag;
-use super::usage::{Block, Kind, secret_tag};
+use super::usage::{Kind, secret_tag};
 use super::{Presented, StoreError};
 use crate::domain::filter::Times;
 use crate::domain::scope::{Catalogue, Scope};
@@ -74,7 +72,7 @@ impl Store {
             // If this fails, reading is only slower.
             Engine::Sqlite(it) => drop(it.keep_pages(8)),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(_) => {}
+            Engine::Postgres(it) => it.stays.set(true),
         }
     }
 
@@ -87,7 +85,11 @@ impl Store {
         }
     }
 
-    /// Reads rows from now on even if their seals are broken. This is for commands that only revoke access,
+    pub(super) fn checks_seals(&self) -> bool {
+        self.version() == VERSION && !self.lenient.get()
+    }
+
+    /// From now on, rows are read even if their seals are broken. This is for commands that only revoke access,
     /// which must always work. The log still shows what was changed by hand.
     pub fn accept_broken_seals(&self) {
         self.lenient.set(true);
@@ -165,26 +167,17 @@ impl Store {
 
     fn recorded_since(&self, kind: Kind) -> Option<Timestamp> {
         match &self.engine {
-            Engine::Sqlite(it) => it.usage(kind).since(),
+            Engine::Sqlite(it) => it.usages.of(kind).since(),
             #[cfg(feature = "postgres")]
             Engine::Postgres(it) => it.usage_since(),
         }
     }
 
-    /// When a secret was last used or refused. `block` caches the bytes that were read, for the next secret.
-    pub(super) fn last(
-        &self,
-        kind: Kind,
-        secret: &StoredSecret,
-        now: Timestamp,
-        block: Option<&mut Block>,
-    ) -> Option<Timestamp> {
+    /// When a secret was last used or refused.
+    pub(super) fn last(&self, kind: Kind, secret: &StoredSecret, now: Timestamp) -> Option<Timestamp> {
         let (row, tag, created) = (secret.row, secret_tag(&secret.hash), secret.created_at);
         match &self.engine {
-            Engine::Sqlite(it) => match block {
-                Some(block) => it.usage(kind).last_in(block, row, tag, created, now),
-                None => it.usage(kind).last(row, tag, created, now),
-            },
+            Engine::Sqlite(it) => it.usages.of(kind).last(row, tag, created, now),
             #[cfg(feature = "postgres")]
             Engine::Postgres(it) => it.last(kind, row, tag, created, now),
         }
@@ -193,7 +186,7 @@ impl Store {
     /// When a granted scope was last required.
     pub(super) fn last_required(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
         match &self.engine {
-            Engine::Sqlite(it) => it.last_required(token, grant, now),
+            Engine::Sqlite(it) => it.usages.last_required(token, grant, now),
             #[cfg(feature = "postgres")]
             Engine::Postgres(it) => {
                 it.last(Kind::Asks, grant.row, scope_tag(&token.id, grant), token.created_at, now)
@@ -225,6 +218,14 @@ impl Store {
     /// Records that a revoked or expired secret was presented. Errors are ignored.
     pub fn record_refusal(&self, secret: &StoredSecret, now: Timestamp) {
         self.record(Kind::Refusals, secret, now);
+    }
+
+    /// Writes the uses of a batch that are not written yet. Files are written at once.
+    pub fn send_uses(&self) {
+        #[cfg(feature = "postgres")]
+        if let Engine::Postgres(it) = &self.engine {
+            it.send_uses();
+        }
     }
 
     fn record(&self, kind: Kind, secret: &StoredSecret, now: Timestamp) {

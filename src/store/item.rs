@@ -82,10 +82,6 @@ impl<'a> Fields<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Item<'a>)> {
         self.0.iter().filter_map(|(key, item)| Some((&**key, item.as_ref()?)))
     }
-
-    pub fn into_fields(self) -> impl Iterator<Item = (Cow<'a, str>, Item<'a>)> {
-        self.0.into_iter().filter_map(|(key, item)| Some((key, item?)))
-    }
 }
 
 impl Item<'_> {
@@ -206,7 +202,8 @@ mod tests {
 
     #[test]
     fn a_line_is_split_into_its_type_and_its_other_fields() {
-        let (kind, mut fields) = Fields::of_line(br#"{"type":"x","b":"c","a":1}"#).expect("a line");
+        let (kind, mut fields) =
+            Fields::of_line(br#"{"type":"x","b":"c","a":1}"#).expect("the line is valid");
         assert_eq!((&*kind, fields.take("a")), ("x", Some(Item::Number(1))));
         assert_eq!((fields.text("b"), fields.text("a")), ("c", ""));
         assert_eq!(fields.iter().collect::<Vec<_>>(), [("b", &Item::Text("c".into()))]);

@@ -1,124 +1,174 @@
-//! Reads a page of tokens in the order of their names with one statement, for lists of all tokens.
+//! Pages of tokens in order of name, for lists of all tokens. One statement takes their rows from the store, perhaps on
+//! another thread than the one on which a [`Reader`] checks and reads them.
+
+mod reader;
+mod rows;
 
 use rusqlite::params;
 use rusqlite::types::ToSql;
 
-use super::cells::{self, Cells};
-use super::engine::Row;
-use super::sql::damage;
-use super::token_rows::{Counts, DELIVERY, HOOK, OF_SECRET, OF_TOKEN, add_secret};
-use super::tokens::TokensByRow;
-use super::{PAGE, Parts, StoreError, View};
+use super::engine::{Engine, Fault};
+use super::token_rows::{
+    DELIVERY, GRANTS, HOOK, LABELS, OF_BOTH, OF_GRANT, OF_GRANT_ROW, OF_LABEL, OF_SECRET, OF_TOKEN,
+};
+use super::{PAGE, Store, StoreError, View};
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
-use crate::store::usage::{Block, Kind};
+pub use reader::Reader;
+use rows::{Rows, Table};
 
-/// How many tokens a page has. All of them and their output are in memory at once.
+/// How many tokens a page has. Several pages are in memory at once.
 const TOKENS: usize = 250;
 
-impl View<'_> {
-    /// A page of the unrevoked tokens in the order of their names, after `after` (in reverse order, before
-    /// it), and whether there might be more.
-    pub fn page_by_name(
-        &self,
-        after: Option<&str>,
-        reverse: bool,
-        now: Timestamp,
-    ) -> Result<(Vec<Token>, bool), StoreError> {
-        // A page that cannot be read in this way is read table by table, so that the error names the row. A
-        // server would send the whole store.
-        if !self.spans_hosts()
-            && let Ok(page) = self.joined_page(after, reverse, now)
-        {
-            return Ok(page);
-        }
-        let rows = self.rows_by_name(after, reverse)?;
-        Ok((self.tokens(&rows, now)?, rows.len() == PAGE))
+/// A page, as it was taken from the store.
+#[derive(Default)]
+pub struct Page {
+    /// The name before it, after which it can be taken again.
+    pub after: Option<String>,
+    /// Each token with its secrets, then the labels and grants of all of them.
+    rows: Rows,
+    /// The rows and the last name of the tokens.
+    tokens: Vec<i64>,
+    end: Option<String>,
+    /// The tokens of a page that was read table by table.
+    read: Vec<Token>,
+}
+
+/// A walk through the unrevoked tokens in order of name.
+pub struct Pages<'a> {
+    store: &'a mut Store,
+    now: Timestamp,
+    reverse: bool,
+    after: Option<String>,
+    is_over: bool,
+    /// Whether pages are read table by table: by a server, which would send the whole store otherwise, and for an error
+    /// that names the place.
+    by_table: bool,
+}
+
+impl Store {
+    pub fn pages_by_name(&mut self, reverse: bool, now: Timestamp) -> Pages<'_> {
+        let by_table = self.spans_hosts();
+        Pages { store: self, now, reverse, after: None, is_over: false, by_table }
+    }
+}
+
+impl Pages<'_> {
+    /// What checks and reads the pages.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.store, self.now)
     }
 
-    fn joined_page(
-        &self,
-        after: Option<&str>,
-        reverse: bool,
-        now: Timestamp,
-    ) -> Result<(Vec<Token>, bool), StoreError> {
-        let (page, more) = self.with_secrets(after, reverse, now)?;
-        let rows: Vec<i64> = page.iter().map(|(token, _)| token.row).collect();
-        let (least, most) = (rows.iter().min(), rows.iter().max());
-        let any = |table: &str| -> Result<bool, StoreError> {
-            let sql = format!("SELECT 1 FROM {table} WHERE token BETWEEN ?1 AND ?2 LIMIT 1");
-            Ok(!self.column::<i64>(&sql, params![least, most])?.is_empty())
+    /// Whether no page follows.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Goes on after this name, table by table.
+    pub fn again(&mut self, after: Option<String>) {
+        (self.after, self.is_over, self.by_table) = (after, false, true);
+    }
+
+    /// Takes the next page in a separate transaction. Returns whether there is one.
+    pub fn take(&mut self, page: &mut Page) -> Result<bool, StoreError> {
+        if self.is_over {
+            return Ok(false);
+        }
+        match self.try_take(page) {
+            Err(_) if !self.by_table => {
+                self.by_table = true;
+                self.try_take(page)?;
+            }
+            taken => taken?,
+        }
+        Ok(true)
+    }
+
+    fn try_take(&mut self, page: &mut Page) -> Result<(), StoreError> {
+        *page = Page { after: self.after.clone(), rows: std::mem::take(&mut page.rows), ..Page::default() };
+        page.rows.clear();
+        let more = self.store.read(|view| view.take_page(self, page))?;
+        // A damaged index may contain a cycle.
+        let goes_on = match (&self.after, &page.end) {
+            (Some(after), Some(end)) if self.reverse => end < after,
+            (Some(after), Some(end)) => end > after,
+            (_, end) => end.is_some(),
         };
-        let (labels, grants) = (any("label")?, any("granted")?);
-        if !(labels || grants) {
-            // Labels and grants are read only for tokens that should have some.
-            self.are_whole(&page, Parts::ALL)?;
-            return Ok((page.into_iter().map(|(token, _)| token).collect(), more));
+        if more && !goes_on {
+            return Err(StoreError::Damaged("its names are out of order".to_owned()));
         }
-        let mut found: TokensByRow = page.into_iter().map(|it| (it.0.row, it)).collect();
-        self.add_labels(&rows, &mut found)?;
-        self.add_grants(&rows, &mut found, Some(now))?;
-        self.are_whole(found.values(), Parts::ALL)?;
-        Ok((rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect(), more))
+        (self.after, self.is_over) = (page.end.clone(), !more);
+        Ok(())
+    }
+}
+
+impl View<'_> {
+    /// Takes a page. Returns whether more may follow.
+    fn take_page(&self, pages: &Pages<'_>, page: &mut Page) -> Result<bool, StoreError> {
+        if pages.by_table {
+            let rows = self.rows_by_name(pages.after.as_deref(), pages.reverse)?;
+            page.read = self.tokens(&rows, pages.now)?;
+            page.end = page.read.last().map(|token| token.name.to_string());
+            return Ok(rows.len() == PAGE);
+        }
+        let more = self.take_tokens(pages, page)?;
+        let (least, most) = (page.tokens.iter().min().copied(), page.tokens.iter().max().copied());
+        for (table, sql, columns, key) in [
+            (Table::Label, LABELS, (OF_LABEL, OF_LABEL), "token"),
+            (Table::Granted, GRANTS, (OF_GRANT_ROW, OF_GRANT), "g.token"),
+        ] {
+            let any = format!("SELECT 1 FROM {} WHERE token BETWEEN ?1 AND ?2 LIMIT 1", table.name());
+            if self.has(&any, params![least, most])? {
+                let Page { rows, tokens, .. } = &mut *page;
+                self.each(table.name(), sql, key, key, tokens, |row| rows.add(table, row, 0, columns))?;
+            }
+        }
+        Ok(more)
     }
 
-    /// Reads tokens with their secrets. The index finds the names, and they are read from the rows to which
-    /// it leads.
-    fn with_secrets(
-        &self,
-        after: Option<&str>,
-        reverse: bool,
-        now: Timestamp,
-    ) -> Result<(Vec<(Token, Counts)>, bool), StoreError> {
-        let (order, beyond) = if reverse { ("DESC", "<") } else { ("ASC", ">") };
-        // The first page has no bound, so that it also contains an invalid name that sorts before all valid
-        // ones.
-        let bound = after.map_or(String::new(), |_| format!("AND i.name {beyond} ?1"));
-        // The secrets of a token are sorted later, because SQLite would copy all columns to sort them.
+    /// Tokens with their secrets. Names are found by the index, and read from the row to which the index leads.
+    fn take_tokens(&self, pages: &Pages<'_>, page: &mut Page) -> Result<bool, StoreError> {
+        let (order, beyond) = if pages.reverse { ("DESC", "<") } else { ("ASC", ">") };
+        // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
+        let bound = pages.after.as_ref().map_or(String::new(), |_| format!("AND i.name {beyond} ?1"));
+        // Few stores have open deliveries and pending hooks.
+        let any = "SELECT 1 WHERE EXISTS (SELECT 1 FROM delivery) OR EXISTS (SELECT 1 FROM hook)";
+        let (both, joins, of_secret) = if self.has(any, &[])? {
+            let joins = "LEFT JOIN delivery d ON d.secret = s.row LEFT JOIN hook h ON h.secret = s.row";
+            (format!(", {DELIVERY}, {HOOK}"), joins, OF_SECRET + OF_BOTH)
+        } else {
+            (String::new(), "", OF_SECRET)
+        };
+        // The secrets of a token are put in order later: SQLite would write all columns down to sort them.
         let sql = format!(
-            "SELECT t.*, s.*, {DELIVERY}, {HOOK} FROM tokens i CROSS JOIN tokens t ON t.row = i.row
-             LEFT JOIN secret s ON s.token = t.row LEFT JOIN delivery d ON d.secret = s.row
-             LEFT JOIN hook h ON h.secret = s.row WHERE i.revoked_at IS NULL {bound} ORDER BY i.name {order}"
+            "SELECT t.*, s.*{both} FROM tokens i CROSS JOIN tokens t ON t.row = i.row
+             LEFT JOIN secret s ON s.token = t.row {joins}
+             WHERE i.revoked_at IS NULL {bound} ORDER BY i.name {order}"
         );
-        let (mut page, mut block) = (Vec::with_capacity(TOKENS), Block::default());
-        let mut statement = self.ok(self.prepare(&sql))?;
-        let args: Vec<&dyn ToSql> = after.iter().map(|it| it as &dyn ToSql).collect();
-        let mut rows = self.ok(statement.query(&args))?;
-        while let Some(row) = self.ok(rows.next())? {
-            let is_full =
-                self.take(&row, now, &mut page, &mut block).map_err(|err| damage("tokens", &row, &err))?;
-            if is_full {
-                return Ok((page, true));
+        let args: Vec<&dyn ToSql> = pages.after.iter().map(|it| it as &dyn ToSql).collect();
+        let mut run = || {
+            let mut statement = self.prepare(&sql)?;
+            let mut rows = statement.query(&args)?;
+            while let Some(row) = rows.next()? {
+                let number = row.get(0)?;
+                if page.tokens.last() != Some(&number) {
+                    if page.tokens.len() == TOKENS {
+                        return Ok(true);
+                    }
+                    page.tokens.push(number);
+                    page.end = row.get_ref(2)?.as_str().ok().map(str::to_owned);
+                    page.rows.add(Table::Tokens, &row, 0, (OF_TOKEN, OF_TOKEN))?;
+                }
+                if row.get::<Option<i64>>(OF_TOKEN)?.is_some() {
+                    page.rows.add(Table::Secret, &row, OF_TOKEN, (OF_SECRET, of_secret))?;
+                }
             }
-        }
-        Ok((page, false))
+            Ok::<_, Fault>(false)
+        };
+        self.ok(run())
     }
 
-    /// Adds a row to the page. Returns whether the row belongs to a token for which the page has no room.
-    fn take(
-        &self,
-        row: &Row<'_>,
-        now: Timestamp,
-        page: &mut Vec<(Token, Counts)>,
-        block: &mut Block,
-    ) -> rusqlite::Result<bool> {
-        let values = cells::values::<{ OF_TOKEN + OF_SECRET }>(row)?;
-        let (of_token, of_secret) = values.split_at(OF_TOKEN);
-        let (of_token, of_secret) = (Cells::new(row, 0, of_token), Cells::new(row, OF_TOKEN, of_secret));
-        let number: i64 = of_token.get(0)?;
-        if page.last().is_none_or(|(last, _)| last.row != number) {
-            if page.len() == TOKENS {
-                return Ok(true);
-            }
-            page.push(self.whole_token(&of_token)?);
-        }
-        if let (Some((token, _)), Some(_)) = (page.last_mut(), of_secret.get::<Option<i64>>(0)?) {
-            let mut secret = self.whole_secret(&of_secret)?;
-            secret.last_used_at = self.store.last(Kind::Uses, &secret, now, Some(block));
-            secret.refused_at = self.refused_at(token, &secret, now);
-            add_secret(token, secret, row, OF_TOKEN + OF_SECRET)?;
-            token.secrets.sort_unstable_by_key(|secret| secret.row);
-        }
-        Ok(false)
+    fn has(&self, sql: &str, args: &[&dyn ToSql]) -> Result<bool, StoreError> {
+        Ok(!self.column::<i64>(sql, args)?.is_empty())
     }
 }

@@ -174,3 +174,18 @@ impl SharedStore {
         if pool.id == current { pool.read_at_once(f) } else { None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::when::ClockWrong;
+
+    #[test]
+    fn a_connection_is_kept_after_an_error_that_is_not_its_own() {
+        assert!(leaves_usable(&StoreError::Locked(vec![7])));
+        assert!(leaves_usable(&StoreError::Clock(ClockWrong("wrong".to_owned()))));
+        assert!(
+            !leaves_usable(&StoreError::Damaged("a row".to_owned())) && !leaves_usable(&StoreError::Changed)
+        );
+    }
+}

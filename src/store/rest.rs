@@ -56,10 +56,10 @@ mod tests {
         for _ in 0..20 {
             assert!(matches!(fail(), Err(StoreError::Unreachable { .. })));
         }
-        let pause = rest.0.lock().expect("no thread has failed").as_ref().map(|last| last.pause);
+        let pause = rest.0.lock().expect("no thread panicked").as_ref().map(|last| last.pause);
         assert!(attempts < 20 && pause >= Some(FIRST), "{attempts} attempts, then {pause:?}");
-        *rest.0.lock().expect("no thread has failed") = None;
+        *rest.0.lock().expect("no thread panicked") = None;
         assert!(rest.after(|| Ok(())).is_ok());
-        assert!(rest.0.lock().expect("no thread has failed").is_none(), "a success ends the pauses");
+        assert!(rest.0.lock().expect("no thread panicked").is_none(), "a success ends the pauses");
     }
 }

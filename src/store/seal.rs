@@ -32,29 +32,60 @@ const OF_SCOPE: [Sealed; 2] = [
 /// Computes the seal of a row, over the name of the table, and over each column with its type and length.
 pub fn seal<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
     let mut bytes = Vec::with_capacity(512);
-    let text = |tag: u8, text: &[u8], bytes: &mut Vec<u8>| {
-        bytes.push(tag);
-        bytes.extend((text.len() as u64).to_le_bytes());
-        bytes.extend(text);
+    begin(table, &mut bytes);
+    columns.into_iter().for_each(|column| encode(&column, &mut bytes));
+    of(&bytes)
+}
+
+/// Begins the encoding of a row, of which the seal is computed.
+pub fn begin(table: &str, bytes: &mut Vec<u8>) {
+    encode(&ValueRef::Text(table.as_bytes()), bytes);
+}
+
+/// Adds a column to the encoding of a row.
+#[inline]
+pub fn encode(column: &ValueRef<'_>, bytes: &mut Vec<u8>) {
+    let mut number = |tag: u8, [a, b, c, d, e, f, g, h]: [u8; 8]| {
+        bytes.extend_from_slice(&[tag, a, b, c, d, e, f, g, h]);
     };
-    text(b't', table.as_bytes(), &mut bytes);
-    for column in columns {
-        match column {
-            ValueRef::Null => bytes.push(b'n'),
-            ValueRef::Integer(value) => {
-                bytes.push(b'i');
-                bytes.extend(value.to_le_bytes());
-            }
-            ValueRef::Real(value) => {
-                bytes.push(b'r');
-                bytes.extend(value.to_le_bytes());
-            }
-            ValueRef::Text(value) => text(b't', value, &mut bytes),
-            ValueRef::Blob(value) => text(b'b', value, &mut bytes),
-        }
+    let (tag, text) = match column {
+        ValueRef::Null => return bytes.push(b'n'),
+        ValueRef::Integer(value) => return number(b'i', value.to_le_bytes()),
+        ValueRef::Real(value) => return number(b'r', value.to_le_bytes()),
+        ValueRef::Text(text) => (b't', text),
+        ValueRef::Blob(blob) => (b'b', blob),
+    };
+    number(tag, (text.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(text);
+}
+
+/// Takes a column from the beginning of the encoding. `None` if there is none.
+#[cfg(feature = "cli")]
+pub fn decode<'b>(bytes: &mut &'b [u8]) -> Option<ValueRef<'b>> {
+    let (tag, rest) = bytes.split_first()?;
+    if *tag == b'n' {
+        *bytes = rest;
+        return Some(ValueRef::Null);
     }
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    *bytes = rest;
+    let mut take = || {
+        let (text, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*number)).ok()?)?;
+        *bytes = rest;
+        Some(text)
+    };
+    match tag {
+        b'i' => Some(ValueRef::Integer(i64::from_le_bytes(*number))),
+        b'r' => Some(ValueRef::Real(f64::from_le_bytes(*number))),
+        b't' => take().map(ValueRef::Text),
+        _ => take().map(ValueRef::Blob),
+    }
+}
+
+/// The seal of an encoded row.
+pub fn of(bytes: &[u8]) -> i64 {
     let mut first = [0; 8];
-    first.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..8]);
+    first.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
     i64::from_le_bytes(first)
 }
 
@@ -64,7 +95,12 @@ pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
     if *last == ValueRef::Integer(seal(table, columns.iter().copied())) {
         return Ok(());
     }
-    Err(wrong(cells.column(columns.len()), "the row is not what was written"))
+    Err(broken(cells.column(columns.len())))
+}
+
+/// The error of a row whose seal, in this column, is not that of the others.
+pub fn broken(column: usize) -> rusqlite::Error {
+    wrong(column, "the row is not what was written")
 }
 
 /// The seal over the columns from `first` to the one before `last`.

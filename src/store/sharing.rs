@@ -94,4 +94,26 @@ mod tests {
             assert_eq!(Sharing::recorded(other), None, "{other}");
         }
     }
+
+    #[test]
+    fn a_store_of_version_one_is_shared_if_its_directory_was_made_so() {
+        use std::fs;
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("database");
+        fs::write(&database, "").unwrap();
+        let of = |mode| {
+            fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
+            Sharing::of(&fs::metadata(dir.path()).unwrap(), &fs::metadata(&database).unwrap())
+        };
+        let gid = fs::metadata(dir.path()).unwrap().gid();
+        let shared = Sharing::Group(gid).directory_mode();
+        assert_eq!(
+            (of(0o700), of(shared), of(shared | 0o1000)),
+            (Sharing::Private, Sharing::Group(gid), Sharing::Private)
+        );
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&database, None, Some(gid + 1)).unwrap();
+            assert_eq!(of(shared), Sharing::Private, "the database has another group");
+        }
+    }
 }

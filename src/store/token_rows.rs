@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use rusqlite::types::ValueRef;
 
 use super::cells::Cells;
-use super::engine::Row;
 use super::sql::{RowNumber, wrong};
 use crate::domain::destination::{Destination, RememberedDestination};
 use crate::domain::hook::{Claim, PendingHook};
 use crate::domain::lifetime::Lifetime;
-use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
+use crate::domain::token::{Delivery, DestinationKind, Grant, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 
 /// The number of columns of a token and of a secret, with their seals.
@@ -20,10 +19,25 @@ pub const OF_SECRET: usize = 10;
 pub const DELIVERY: &str = "d.kind, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace,
      d.variable, d.command, d.hook, d.remember, d.host";
 const OF_DELIVERY: usize = 13;
-/// The columns of a pending hook, which follow those of the delivery.
+/// The columns of a pending hook, with the alias of their table.
 pub const HOOK: &str =
     "h.command, h.destination, h.previous_expires_at, h.host, h.uid, h.claimed_at, h.claimed_pid,
      h.failed_at, h.created_at";
+
+/// The columns of a delivery and a pending hook.
+pub const OF_BOTH: usize = OF_DELIVERY + 9;
+
+/// All columns of labels.
+pub const LABELS: &str = "SELECT token, key, value, seal FROM label";
+pub const OF_LABEL: usize = 4;
+/// All columns of grants, with their scopes. The index contains a whole grant. The row is also read from the table, or a
+/// damaged index could grant a scope.
+pub const GRANTS: &str =
+    "SELECT t.row, t.token, t.scope, t.seal, s.name, s.id, g.token, g.scope FROM granted g
+     LEFT JOIN scope s ON s.row = g.scope LEFT JOIN granted t ON t.row = g.row";
+pub const OF_GRANT: usize = 8;
+/// The first columns of a grant are its row, which ends with its seal.
+pub const OF_GRANT_ROW: usize = 4;
 
 /// How many labels, grants and secrets a token should have.
 pub type Counts = [usize; 3];
@@ -113,65 +127,76 @@ pub fn read_secret(cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
     })
 }
 
-fn read_delivery(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Delivery> {
-    Ok(Delivery {
-        secret,
-        destination: row.get::<DestinationKind>(first)?,
-        target: row.get(first + 1)?,
-        uid: row.get(first + 2)?,
-        pid: row.get(first + 3)?,
-        started_at: row.get(first + 4)?,
-        deadline: row.get(first + 5)?,
-        expires_at: row.get(first + 6)?,
-        grace: row.get(first + 7)?,
-        variable: row.get(first + 8)?,
-        command: row.get(first + 9)?,
-        hook: row.get(first + 10)?,
-        remember: read_switch(row, first + 11)?,
-        host: row.get(first + 12)?,
-    })
-}
-
-/// Adds a secret to its token, with its delivery and its pending hook, if any, whose columns begin at
-/// `first`.
-pub fn add_secret(
-    token: &mut Token,
-    secret: StoredSecret,
-    row: &Row<'_>,
-    first: usize,
-) -> rusqlite::Result<()> {
-    if row.get_ref(first)?.as_str_or_null()?.is_some() {
-        let delivery = read_delivery(row, first, secret.row)?;
+/// Adds a secret to its token, with the columns of its delivery and its pending hook, if any.
+pub fn add_secret(token: &mut Token, secret: StoredSecret, both: &Cells<'_>) -> rusqlite::Result<()> {
+    if both.values()[0] != ValueRef::Null {
+        let delivery = read_delivery(both, secret.row)?;
         if secret.delivered_at.is_some() || token.delivery.replace(delivery).is_some() {
-            return Err(wrong(first, "a delivery that cannot be under way"));
+            return Err(wrong(both.column(0), "a delivery that cannot be under way"));
         }
     }
-    token.pending_hook = read_hook(row, first + OF_DELIVERY, secret.row)?.or(token.pending_hook.take());
+    token.pending_hook = read_hook(both, secret.row)?.or(token.pending_hook.take());
     token.secrets.push(secret);
     Ok(())
 }
 
-/// Reads the pending hook of a secret's row, if there is one. Its columns begin at `first`.
-fn read_hook(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Option<PendingHook>> {
-    let Some(command) = row.get(first)? else { return Ok(None) };
-    let claim = row.get::<Option<Timestamp>>(first + 5)?.zip(row.get::<Option<u32>>(first + 6)?);
+fn read_delivery(cells: &Cells<'_>, secret: i64) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        secret,
+        destination: cells.get::<DestinationKind>(0)?,
+        target: cells.get(1)?,
+        uid: cells.get(2)?,
+        pid: cells.get(3)?,
+        started_at: cells.get(4)?,
+        deadline: cells.get(5)?,
+        expires_at: cells.get(6)?,
+        grace: cells.get(7)?,
+        variable: cells.get(8)?,
+        command: cells.get(9)?,
+        hook: cells.get(10)?,
+        remember: read_switch(cells, 11)?,
+        host: cells.get(12)?,
+    })
+}
+
+/// The pending hook of a secret's row, if there is one.
+fn read_hook(cells: &Cells<'_>, secret: i64) -> rusqlite::Result<Option<PendingHook>> {
+    let Some(command) = cells.get(OF_DELIVERY)? else { return Ok(None) };
+    let at = |column: usize| OF_DELIVERY + column;
+    let claim = cells.get::<Option<Timestamp>>(at(5))?.zip(cells.get::<Option<u32>>(at(6))?);
     Ok(Some(PendingHook {
         secret,
         command,
-        destination: row.get(first + 1)?,
-        previous_expires_at: row.get(first + 2)?,
-        host: row.get(first + 3)?,
-        uid: row.get(first + 4)?,
+        destination: cells.get(at(1))?,
+        previous_expires_at: cells.get(at(2))?,
+        host: cells.get(at(3))?,
+        uid: cells.get(at(4))?,
         claim: claim.map(|(at, pid)| Claim { at, pid }),
-        failed_at: row.get(first + 7)?,
-        created_at: row.get(first + 8)?,
+        failed_at: cells.get(at(7))?,
+        created_at: cells.get(at(8))?,
     }))
 }
 
-fn read_switch(row: &Row<'_>, column: usize) -> rusqlite::Result<bool> {
-    match row.get(column)? {
+/// A grant from the columns of [`GRANTS`], with the row of its scope.
+pub fn read_grant(cells: &Cells<'_>) -> rusqlite::Result<(i64, Grant)> {
+    let (by_index, by_table): ([Option<i64>; 2], [Option<i64>; 2]) =
+        ([cells.get(6)?, cells.get(7)?], [cells.get(1)?, cells.get(2)?]);
+    if by_index != by_table {
+        return Err(wrong(cells.column(1), "the table and its index differ"));
+    }
+    let grant = Grant {
+        row: cells.get::<RowNumber>(0)?.0,
+        scope: cells.get(4)?,
+        scope_id: cells.get(5)?,
+        last_required_at: None,
+    };
+    Ok((cells.get::<RowNumber>(2)?.0, grant))
+}
+
+fn read_switch(cells: &Cells<'_>, column: usize) -> rusqlite::Result<bool> {
+    match cells.get(column)? {
         0 => Ok(false),
         1 => Ok(true),
-        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(cells.column(column), other)),
     }
 }

@@ -8,14 +8,15 @@ use rusqlite::types::ToSql;
 use super::cells::{self, Cells};
 use super::engine::Row;
 use super::known::{Doubt, Known};
-use super::sql::{RowNumber, damage, wrong};
+use super::sql::damage;
 use super::token_rows::{
-    Counts, DELIVERY, HOOK, OF_SECRET, OF_TOKEN, add_secret, read_counts, read_secret, read_token,
+    Counts, DELIVERY, GRANTS, HOOK, LABELS, OF_BOTH, OF_GRANT, OF_GRANT_ROW, OF_LABEL, OF_SECRET, OF_TOKEN,
+    add_secret, read_counts, read_grant, read_secret, read_token,
 };
 use super::{StoreError, View};
 use crate::domain::filter::Times;
 use crate::domain::secret::SecretHash;
-use crate::domain::token::{Grant, StoredSecret, Token};
+use crate::domain::token::{StoredSecret, Token};
 use crate::domain::verdict::refusal;
 use crate::domain::when::Timestamp;
 use crate::store::usage::Kind;
@@ -87,25 +88,39 @@ impl View<'_> {
              LEFT JOIN hook h ON h.secret = s.row"
         );
         self.each("secret", &secrets, "s.token", "s.row", rows, |row| {
-            let values = cells::values::<OF_SECRET>(row)?;
-            let mut secret = self.whole_secret(&Cells::new(row, 0, &values))?;
+            let values = cells::values::<{ OF_SECRET + OF_BOTH }>(row)?;
+            let (of_secret, of_both) = values.split_at(OF_SECRET);
+            let mut secret = self.whole_secret(&Cells::new(row, 0, of_secret))?;
             if let Some((token, _)) = found.get_mut(&row.get(1)?) {
                 if parts.rest {
-                    secret.last_used_at = self.store.last(Kind::Uses, &secret, now, None);
+                    secret.last_used_at = self.store.last(Kind::Uses, &secret, now);
                     secret.refused_at = self.refused_at(token, &secret, now);
                 }
-                add_secret(token, secret, row, OF_SECRET)?;
+                add_secret(token, secret, &Cells::new(row, OF_SECRET, of_both))?;
             }
             Ok(())
         })?;
-        if parts.labels {
-            self.add_labels(rows, &mut found)?;
-        }
-        if parts.grants {
-            self.add_grants(rows, &mut found, parts.rest.then_some(now))?;
-        }
-        self.are_whole(found.values(), parts)?;
+        self.add_parts(rows, &mut found, parts, now)?;
         Ok(rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect())
+    }
+
+    /// Adds the labels and grants of tokens. As in `with_labels_and_grants`, those that a verdict does not expect are not looked for.
+    pub(super) fn add_parts(
+        &self,
+        rows: &[i64],
+        found: &mut TokensByRow,
+        parts: Parts,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let has = |count: usize| parts.rest || found.values().any(|(_, counts)| counts[count] > 0);
+        let (labels, grants) = (parts.labels && has(0), parts.grants && has(1));
+        if labels {
+            self.add_labels(rows, found)?;
+        }
+        if grants {
+            self.add_grants(rows, found, parts.rest.then_some(now))?;
+        }
+        self.are_whole(found.values(), parts)
     }
 
     /// When a revoked or expired secret was last presented. `None` for other secrets.
@@ -116,7 +131,7 @@ impl View<'_> {
         now: Timestamp,
     ) -> Option<Timestamp> {
         refusal(token, secret, now)?;
-        self.store.last(Kind::Refusals, secret, now, None)
+        self.store.last(Kind::Refusals, secret, now)
     }
 
     /// Reads a token from all columns of its row, and how many rows should belong to it.
@@ -131,10 +146,9 @@ impl View<'_> {
         read_secret(cells)
     }
 
-    pub(super) fn add_labels(&self, rows: &[i64], found: &mut TokensByRow) -> Result<(), StoreError> {
-        let labels = "SELECT token, key, value, seal FROM label";
-        self.each("label", labels, "token", "token, key", rows, |row| {
-            self.begins_unbroken::<4>("label", row)?;
+    fn add_labels(&self, rows: &[i64], found: &mut TokensByRow) -> Result<(), StoreError> {
+        self.each("label", LABELS, "token", "token, key", rows, |row| {
+            self.begins_unbroken::<OF_LABEL>("label", row)?;
             if let Some((token, _)) = found.get_mut(&row.get(0)?) {
                 token.labels.insert(row.get(1)?, row.get(2)?);
             }
@@ -142,42 +156,29 @@ impl View<'_> {
         })
     }
 
-    /// Adds the grants, with their times of use up to `now`, if that is given.
-    pub(super) fn add_grants(
+    /// The grants, with their times of use up to `now`, if that is given.
+    fn add_grants(
         &self,
         rows: &[i64],
         found: &mut TokensByRow,
         now: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        // The index contains a whole grant. The row is also read from the table, because a damaged index
-        // could grant a scope.
-        let grants = "SELECT t.row, t.token, t.scope, t.seal, s.name, s.id, g.token, g.scope FROM granted g
-             LEFT JOIN scope s ON s.row = g.scope LEFT JOIN granted t ON t.row = g.row";
-        self.each("granted", grants, "g.token", "g.token", rows, |row| {
+        self.each("granted", GRANTS, "g.token", "g.token", rows, |row| {
             if let Some((token, _)) = found.get_mut(&row.get(6)?) {
-                let (by_index, by_table): ([Option<i64>; 2], [Option<i64>; 2]) =
-                    ([row.get(6)?, row.get(7)?], [row.get(1)?, row.get(2)?]);
-                if by_index != by_table {
-                    return Err(wrong(1, "the table and its index differ"));
-                }
-                self.begins_unbroken::<4>("granted", row)?;
-                let mut grant = Grant {
-                    row: row.get::<RowNumber>(0)?.0,
-                    scope: row.get(4)?,
-                    scope_id: row.get(5)?,
-                    last_required_at: None,
-                };
+                let values = cells::values::<OF_GRANT>(row)?;
+                let (scope, mut grant) = read_grant(&Cells::new(row, 0, &values))?;
+                self.unbroken("granted", &Cells::new(row, 0, &values[..OF_GRANT_ROW]))?;
                 if let Some(now) = now {
                     grant.last_required_at = self.store.last_required(token, &grant, now);
                 }
-                token.grants.insert(row.get::<RowNumber>(2)?.0, grant);
+                token.grants.insert(scope, grant);
             }
             Ok(())
         })
     }
 
-    /// Fails if rows that belong to a token are missing.
-    pub(super) fn are_whole<'t>(
+    /// Fails if rows of a token are missing.
+    fn are_whole<'t>(
         &self,
         found: impl IntoIterator<Item = &'t (Token, Counts)>,
         parts: Parts,
@@ -193,8 +194,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Runs `columns … WHERE column IN rows` for one row or a page of rows.
-    fn each(
+    /// Runs `columns … WHERE column IN rows` over one row or a page of them.
+    pub(super) fn each(
         &self,
         table: &str,
         columns: &str,
@@ -288,20 +289,21 @@ impl View<'_> {
             Some(statement) => statement,
             empty => empty.insert(self.ok(self.prepare(sql))?),
         };
-        let read = |row: &Row<'_>| {
-            let values = cells::values::<{ OF_TOKEN + OF_SECRET }>(row)?;
-            let (of_token, of_secret) = values.split_at(OF_TOKEN);
-            let (mut token, counts) = self.whole_token(&Cells::new(row, 0, of_token))?;
-            token.secrets.push(self.whole_secret(&Cells::new(row, OF_TOKEN, of_secret))?);
-            Ok((Presented { token, index: 0, last_change: row.get(OF_TOKEN + OF_SECRET)? }, counts))
-        };
-        let found = self.ok(statement.one(&[hash], read))?;
+        let found = self.ok(statement.one(&[hash], |row| self.read_presented(row)))?;
         // In the statement, these tests would cost more, because the planner considers each index for each of
         // them.
-        let is_current = |it: &StoredSecret| it.delivered_at.is_some() && it.superseded_at.is_none();
         let found = found.filter(|(it, _)| it.secret().hash == *hash && is_current(it.secret()));
         let Some((it, counts)) = found else { return Ok(None) };
         self.with_labels_and_grants(it, counts, parts).map(Some)
+    }
+
+    /// A token with one of its secrets, and the time of the last change.
+    pub(super) fn read_presented(&self, row: &Row<'_>) -> rusqlite::Result<(Presented, Counts)> {
+        let values = cells::values::<{ OF_TOKEN + OF_SECRET }>(row)?;
+        let (of_token, of_secret) = values.split_at(OF_TOKEN);
+        let (mut token, counts) = self.whole_token(&Cells::new(row, 0, of_token))?;
+        token.secrets.push(self.whole_secret(&Cells::new(row, OF_TOKEN, of_secret))?);
+        Ok((Presented { token, index: 0, last_change: row.get(OF_TOKEN + OF_SECRET)? }, counts))
     }
 
     /// Adds the labels and grants of a token that should have some.
@@ -333,6 +335,10 @@ impl View<'_> {
     pub fn times(&self, now: Timestamp) -> Times {
         self.store.times(now)
     }
+}
+
+pub(super) fn is_current(it: &StoredSecret) -> bool {
+    it.delivered_at.is_some() && it.superseded_at.is_none()
 }
 
 fn missing(row: i64) -> StoreError {

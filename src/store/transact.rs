@@ -188,15 +188,15 @@ mod tests {
 
     #[test]
     fn a_change_without_an_event_is_an_error_and_is_not_kept() {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = tempfile::tempdir().expect("a temporary directory can be created");
         let location = Location::named(dir.path().join("store"));
         let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
         let author = Author { actor, reason: None, accept_clock: false };
-        make(&location, Sharing::Private, &Noon, &author).expect("a store");
-        let store = Store::open_to_write(&location, &Noon, &author).expect("the store");
+        make(&location, Sharing::Private, &Noon, &author).expect("the store can be created");
+        let store = Store::open_to_write(&location, &Noon, &author).expect("the store can be opened");
         let wrote = store.write(&Noon, &author, |tx| tx.run("INSERT INTO setting VALUES ('url', 'x')", &[]));
         assert!(matches!(wrote, Err(StoreError::Io { settled: UNCHANGED, .. })), "{wrote:?}");
-        let url = store.read(|view| view.settings()).expect("the settings").url;
+        let url = store.read(|view| view.settings()).expect("the settings can be read").url;
         assert_eq!(url, None, "it was rolled back");
         let looked = store.write(&Noon, &author, |tx| tx.settings());
         assert!(looked.is_ok(), "a transaction that changes nothing needs no event: {looked:?}");
@@ -204,11 +204,11 @@ mod tests {
 
     #[test]
     fn a_read_that_panics_leaves_no_transaction_open() {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = tempfile::tempdir().expect("a temporary directory can be created");
         let location = Location::named(dir.path().join("store"));
         let author = Author { actor: Actor::default(), reason: None, accept_clock: false };
-        make(&location, Sharing::Private, &Noon, &author).expect("a store");
-        let store = Store::open_to_write(&location, &Noon, &author).expect("the store");
+        make(&location, Sharing::Private, &Noon, &author).expect("the store can be created");
+        let store = Store::open_to_write(&location, &Noon, &author).expect("the store can be opened");
         let read = || store.read(|_| -> Result<(), StoreError> { unreachable!("a fault in the program") });
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).is_err());
         assert!(store.read(|view| view.settings()).is_ok());

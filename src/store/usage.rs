@@ -9,15 +9,16 @@
 //! and sync, so the files can be lost. A file is ignored if it is not regular, has several links, or does not
 //! belong to the owner of the store.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::files;
 use super::sharing::Sharing;
 use crate::domain::secret::SecretHash;
-use crate::domain::token::Grant;
+use crate::domain::token::{Grant, Token};
 use crate::domain::when::Timestamp;
 
 pub const SECRETS: &str = "usage.secrets";
@@ -168,7 +169,41 @@ impl Usage {
     }
 }
 
-/// Bytes of a usage file that were read together.
+/// The usage files beside a database. Each is opened when it is first needed, since most verdicts do not need them.
+pub struct Usages {
+    dir: PathBuf,
+    owner: u32,
+    len: u64,
+    open: [OnceCell<Usage>; 3],
+}
+
+impl Usages {
+    pub fn new(Beside { dir, owner, len }: Beside<'_>) -> Self {
+        Self { dir: dir.to_owned(), owner, len, open: Default::default() }
+    }
+
+    /// The same files, for another thread.
+    #[cfg(feature = "cli")]
+    pub fn fresh(&self) -> Self {
+        Self::new(self.beside())
+    }
+
+    fn beside(&self) -> Beside<'_> {
+        Beside { dir: &self.dir, owner: self.owner, len: self.len }
+    }
+
+    pub fn of(&self, kind: Kind) -> &Usage {
+        self.open[kind as usize].get_or_init(|| Usage::to_read(self.beside(), kind.file()))
+    }
+
+    /// When a granted scope was last required.
+    pub fn last_required(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
+        let asked = |tag| self.of(Kind::Asks).last(grant.row, tag, token.created_at, now);
+        asked(scope_tag(&token.id, grant)).or_else(|| asked(scope_tag_v1(&token.id, grant)))
+    }
+}
+
+/// Bytes of a usage file that were read at once.
 #[derive(Default)]
 pub struct Block {
     start: Option<u64>,

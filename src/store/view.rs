@@ -6,7 +6,6 @@ use rusqlite::types::ToSql;
 
 use super::cells::{self, Cells};
 use super::engine::{Fault, Prepared, Row};
-use super::sqlite::VERSION;
 use super::{Store, StoreError, seal};
 
 /// A transaction that runs queries.
@@ -59,7 +58,7 @@ impl View<'_> {
     }
 
     pub(super) fn checks_seals(&self) -> bool {
-        self.store.version() == VERSION && !self.store.lenient.get()
+        self.store.checks_seals()
     }
 
     /// Fails unless the seal matches these cells, which are a whole row.

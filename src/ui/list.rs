@@ -40,73 +40,98 @@ impl FromStr for Format {
     }
 }
 
-/// A list that is being written.
-pub struct List<'a> {
+/// A list in the making, page by page.
+pub struct List {
+    /// How many tokens it has.
     pub count: usize,
     format: Format,
     columns: Vec<Chosen>,
     table: Table,
     times: Times,
-    /// The current page, whose memory is reused for the next one.
-    text: Vec<u8>,
-    out: &'a mut dyn Write,
+    page: Paged,
 }
 
-impl<'a> List<'a> {
+/// What was added to a list since the last page.
+#[derive(Default)]
+struct Paged {
+    count: usize,
+    text: Vec<u8>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl List {
     /// A table shows the requested columns, or as many as fit on the screen.
-    pub fn new(
-        format: Format,
-        columns: Option<Vec<Chosen>>,
-        times: Times,
-        screen: Screen,
-        out: &'a mut dyn Write,
-    ) -> Self {
+    pub fn new(format: Format, columns: Option<Vec<Chosen>>, times: Times, screen: Screen) -> Self {
         let drops = columns.is_none();
         let default = || if format == Format::Table { Chosen::table() } else { Chosen::separated() };
         let columns = columns.unwrap_or_else(default);
         let mut table = Table::new(screen, headings(&columns, screen));
         table.drops = drops;
-        Self { count: 0, format, columns, table, times, text: Vec::new(), out }
+        Self { count: 0, format, columns, table, times, page: Paged::default() }
     }
 
-    /// Writes a page of tokens, at once.
-    pub fn page(&mut self, tokens: &[Token]) -> io::Result<()> {
-        let mut text = std::mem::take(&mut self.text);
-        text.clear();
+    /// Adds a token to the page.
+    pub fn add(&mut self, token: &Token) {
         if self.count == 0 {
-            self.begin(&mut text);
+            self.begin();
         }
         match self.format {
-            Format::Table => self.table(tokens, &mut text),
-            Format::Tsv => self.separated(tokens, b'\t', escape::tsv, &mut text),
-            Format::Csv => self.separated(tokens, b',', escape::csv, &mut text),
-            Format::Json | Format::JsonLines => self.json(tokens, &mut text),
+            Format::Table => self.page.rows.push(self.row(token)),
+            Format::Tsv => self.separated(token, b'\t', escape::tsv),
+            Format::Csv => self.separated(token, b',', escape::csv),
+            Format::Json | Format::JsonLines => self.json(token),
             Format::Names => {
-                for token in tokens {
-                    escape::tsv(&token.name, &mut text);
-                    text.push(b'\n');
-                }
+                escape::tsv(&token.name, &mut self.page.text);
+                self.page.text.push(b'\n');
             }
         }
-        self.count += tokens.len();
-        self.text = text;
-        self.out.write_all(&self.text)
+        self.count += 1;
+        self.page.count += 1;
     }
 
-    /// Ends the list, which may be empty.
-    pub fn finish(&mut self) -> io::Result<()> {
+    /// Writes these tokens as a page, at once.
+    pub fn page<'t>(
+        &mut self,
+        tokens: impl IntoIterator<Item = &'t Token>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        tokens.into_iter().for_each(|token| self.add(token));
         let mut text = Vec::new();
+        self.end_page(&mut text);
+        out.write_all(&text)
+    }
+
+    /// Moves the text of the page to `to`, which is empty. Its memory is used for the next page.
+    pub fn end_page(&mut self, to: &mut Vec<u8>) {
+        if !self.page.rows.is_empty() {
+            let is_first = self.count == self.page.count;
+            let rows = std::mem::take(&mut self.page.rows);
+            let lines = if is_first { self.table.headed(rows) } else { self.table.rows(rows) };
+            self.page.text.extend_from_slice(lines.as_bytes());
+        }
+        std::mem::swap(&mut self.page.text, to);
+        self.page.count = 0;
+    }
+
+    /// Forgets the tokens of the page.
+    pub fn drop_page(&mut self) {
+        self.count -= self.page.count;
+        self.page = Paged::default();
+    }
+
+    /// The end of the list, which may be empty.
+    pub fn end(&mut self) -> Vec<u8> {
         if self.count == 0 {
-            self.begin(&mut text);
+            self.begin();
         }
         if self.format == Format::Json {
-            text.extend_from_slice(b"]\n");
+            self.page.text.extend_from_slice(b"]\n");
         }
-        self.out.write_all(&text)?;
-        self.out.flush()
+        std::mem::take(&mut self.page.text)
     }
 
-    fn begin(&self, text: &mut Vec<u8>) {
+    fn begin(&mut self) {
+        let text = &mut self.page.text;
         match self.format {
             Format::Csv => {
                 let words: Vec<&str> = self.columns.iter().map(|chosen| chosen.0.word).collect();
@@ -118,41 +143,34 @@ impl<'a> List<'a> {
         }
     }
 
-    fn separated(&self, tokens: &[Token], separator: u8, escape: fn(&str, &mut Vec<u8>), text: &mut Vec<u8>) {
-        for token in tokens {
-            for (at, chosen) in self.columns.iter().enumerate() {
-                if at > 0 {
-                    text.push(separator);
-                }
-                escape(&(chosen.0.plain)(token, &self.times), text);
+    fn separated(&mut self, token: &Token, separator: u8, escape: fn(&str, &mut Vec<u8>)) {
+        let text = &mut self.page.text;
+        for (at, chosen) in self.columns.iter().enumerate() {
+            if at > 0 {
+                text.push(separator);
             }
-            text.extend_from_slice(if separator == b',' { b"\r\n" } else { b"\n" });
+            escape(&(chosen.0.plain)(token, &self.times), text);
+        }
+        text.extend_from_slice(if separator == b',' { b"\r\n" } else { b"\n" });
+    }
+
+    fn json(&mut self, token: &Token) {
+        let text = &mut self.page.text;
+        if self.format == Format::Json && self.count > 0 {
+            text.push(b',');
+        }
+        json::append_token(text, token, &self.times);
+        if self.format == Format::JsonLines {
+            text.push(b'\n');
         }
     }
 
-    fn json(&self, tokens: &[Token], text: &mut Vec<u8>) {
-        for (at, token) in tokens.iter().enumerate() {
-            if self.format == Format::Json && at + self.count > 0 {
-                text.push(b',');
-            }
-            json::append_token(text, token, &self.times);
-            if self.format == Format::JsonLines {
-                text.push(b'\n');
-            }
-        }
-    }
-
-    fn table(&mut self, tokens: &[Token], text: &mut Vec<u8>) {
-        let rows = tokens.iter().map(|token| {
-            let cell = |chosen: &Chosen| {
-                let icon = chosen.is_name().then(|| icon(token, self.table.screen));
-                icon.into_iter().chain([(chosen.0.human)(token, &self.times)])
-            };
-            self.columns.iter().flat_map(cell).collect()
-        });
-        let rows = rows.collect();
-        let page = if self.count == 0 { self.table.headed(rows) } else { self.table.rows(rows) };
-        text.extend_from_slice(page.as_bytes());
+    fn row(&self, token: &Token) -> Vec<Cell> {
+        let cells = |chosen: &Chosen| {
+            let icon = chosen.is_name().then(|| icon(token, self.table.screen));
+            icon.into_iter().chain([(chosen.0.human)(token, &self.times)])
+        };
+        self.columns.iter().flat_map(cells).collect()
     }
 }
 

@@ -162,8 +162,12 @@ fn each_request_of_a_stream_can_have_an_address() {
 fn addresses_that_are_not_in_canonical_form_are_reported_as_damage() {
     let (world, secret) = world();
     assert_eq!(world.now(), START);
+    let mut message = String::new();
     for text in ["10.0.0.0/8,2001:DB8::/32", "2001:db8::/32,10.0.0.0/8", "", "everywhere"] {
         world.sql(&format!("UPDATE tokens SET allow_from = '{text}'"));
-        world.refuses_with(&["verify", "--address", "10.0.0.1"], secret.as_bytes(), 6, "store_damaged");
+        let verify = ["verify", "--address", "10.0.0.1"];
+        let failure = world.refuses_with(&verify, secret.as_bytes(), 6, "store_damaged");
+        message = failure["message"].as_str().expect("text").to_owned();
     }
+    assert!(message.contains("`everywhere` is neither an address nor a network"), "{message}");
 }

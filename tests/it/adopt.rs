@@ -14,7 +14,7 @@ fn an_adopted_secret_is_valid_and_never_listed() {
     let shown = world.show("legacy");
     let id = shown["id"].as_str().unwrap();
     assert_eq!(ran.err, format!("adopted `legacy` ({id}), expires 2026-12-22T12:00:00Z (in 30 days)\n"));
-    world.is_valid(SECRET, "legacy");
+    world.assert_valid(SECRET, "legacy");
     assert_eq!(shown["secrets"][0]["hint"], "Zk3-…");
     assert_eq!(shown["secrets"][0]["role"], "current");
     assert_eq!(world.actions(), ["init", "init", "adopt"]);
@@ -99,7 +99,7 @@ fn a_secret_that_is_already_in_the_store_is_refused() {
     // A secret of another store can be adopted, because its checksum is correct.
     let elsewhere = World::new();
     elsewhere.run_with(&["adopt", "moved"], ours.as_bytes()).ok();
-    elsewhere.is_valid(&ours, "moved");
+    elsewhere.assert_valid(&ours, "moved");
 }
 
 #[test]
@@ -111,10 +111,10 @@ fn a_secret_can_be_read_from_a_file() {
     world.refuses(&["adopt", "a", "--secret-file", world.dir.path().to_str().unwrap()], 1, "io");
     std::fs::write(&file, format!("{SECRET}\r\n")).unwrap();
     world.run_with(&["adopt", "a", "--secret-file", path], b"ignored").ok();
-    world.is_valid(SECRET, "a");
+    world.assert_valid(SECRET, "a");
     let piped = "another-secret-that-is-strong-1";
     world.run_with(&["adopt", "b", "--secret-file", "-"], piped.as_bytes()).ok();
-    world.is_valid(piped, "b");
+    world.assert_valid(piped, "b");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn at_a_terminal_the_user_is_prompted_for_the_secret() {
     assert_eq!(world.asked.borrow().len(), 3);
     assert!(world.bytes() == before);
     world.terminal = crate::support::World::new().terminal;
-    world.is_valid(SECRET, "a");
+    world.assert_valid(SECRET, "a");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn tokens_are_adopted_from_a_table_and_every_client_keeps_working() {
     let ran = world.run(&[&["adopt", "--from", &path], &flags[..]].concat()).ok();
     assert_eq!((&*ran.out, &*ran.err), ("", "adopted `ci`\nadopted `ops.eu`\nadopted `plain`\n"));
     for (n, name) in [(1, "ci"), (2, "ops.eu"), (3, "plain")] {
-        world.is_valid(&strong(n), name);
+        world.assert_valid(&strong(n), name);
     }
     let ci = world.show("ci");
     assert_eq!((&ci["owner"], &ci["labels"]), (&json!("ann"), &json!({ "env": "prod", "team": "web" })));
@@ -284,8 +284,8 @@ fn json_lines_and_the_hashes_of_an_export_can_be_adopted() {
         other.run_with(&["adopt", "--from", "-", "--no-expiry", "--json"], text.as_bytes()).ok().json();
     assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(3)));
     assert_token_keys(&document["tokens"][0], &["changed", "error"]);
-    other.is_valid(&strong(1), "a");
-    other.is_valid(&moved, "b");
+    other.assert_valid(&strong(1), "a");
+    other.assert_valid(&moved, "b");
     assert_eq!(other.show("a")["labels"], json!({ "k": "v=w, x" }));
     assert_eq!(other.show("b")["secrets"][0]["hint"], secret["hint"]);
     assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
@@ -373,8 +373,8 @@ fn an_invalid_line_stops_the_adoption_or_is_skipped_and_no_message_contains_a_se
     assert_eq!(ran.err.matches("is left out: ").count(), cases.len() - 1, "{}", ran.err);
     assert!(ran.err.contains("warning: line 2 is left out: its `name` is not valid\n"), "{}", ran.err);
     assert!(ran.err.ends_with("adopted `same`\nadopted `ok`\n"), "{}", ran.err);
-    world.is_valid(&strong(1), "same");
-    world.is_valid(&strong(2), "ok");
+    world.assert_valid(&strong(1), "same");
+    world.assert_valid(&strong(2), "ok");
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn values_whose_keys_are_not_in_the_file_are_not_changed() {
         it
     };
     assert_eq!(events(after), events(before));
-    world.is_valid(&other, "other");
+    world.assert_valid(&other, "other");
     // The file clears everything that can be cleared.
     let path = world.write(
         "tokens.toml",
@@ -187,7 +187,7 @@ fn tokens_missing_from_the_file_are_revoked_only_with_exclusive_and_a_confirmati
     world.run(&["apply", &path, "--exclusive"]).exit(130);
     assert_eq!(world.asked.borrow()[0], "revoke 2 tokens that the file does not name (`a`, `b`)?");
     world.terminal = tokenctl::context::Terminal::default();
-    world.is_valid(&a, "a");
+    world.assert_valid(&a, "a");
     world.refuses(&["apply", &path, "--exclusive", "--yes", "--expect", "3"], 5, "count_differs");
     world.run(&["apply", &path, "--exclusive", "--yes", "--expect", "2"]).ok();
     for secret in [&a, &b] {

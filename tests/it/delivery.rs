@@ -245,7 +245,7 @@ fn a_path_that_cannot_be_a_private_file_is_refused_before_anything_changes() {
     for dir in [&open, &group, &sticky, &directory] {
         assert!(entries(dir).is_empty(), "{dir}");
     }
-    world.is_valid(&old, "demo");
+    world.assert_valid(&old, "demo");
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn one_line_of_an_env_file_is_replaced_and_the_others_are_kept() {
         let (head, tail) = after.split_once("{}").expect("there is a place");
         let new = content.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
         let new = new.unwrap_or_else(|| panic!("{before:?}: {content:?}"));
-        world.is_valid(new, "demo");
+        world.assert_valid(new, "demo");
     }
 }
 
@@ -453,7 +453,7 @@ fn processes_that_edit_the_same_env_file_lose_no_line() {
         let secret = lines.iter().find_map(|line| line.strip_prefix(&prefix)).expect("its line");
         assert_eq!(world.real(&["verify"], secret.as_bytes()).line(), format!("valid t{at}"));
     }
-    world.is_sound();
+    world.assert_intact();
 }
 
 #[test]
@@ -530,7 +530,7 @@ fn a_delivery_fails_if_the_command_fails_or_does_not_read_the_secret() {
     let shown = world.look_at("demo");
     assert_eq!(shown["secrets"].as_array().expect("`secrets` is an array").len(), 1);
     assert_eq!(world.real(&["verify"], old.as_bytes()).line(), "valid demo");
-    world.is_sound();
+    world.assert_intact();
 }
 
 /// A command whose child and grandchild never exit. It writes their process ids to files.
@@ -567,7 +567,7 @@ fn a_command_that_does_not_exit_in_time_is_killed_with_its_children() {
     }
     assert_eq!(world.real(&["verify"], old.as_bytes()).line(), "valid demo");
     assert_eq!(world.real(&["list", "--all", "--format", "names"], b"").out, "demo\n");
-    world.is_sound();
+    world.assert_intact();
 }
 
 #[test]
@@ -599,7 +599,7 @@ fn ctrl_c_kills_the_command_and_rolls_the_secret_back() {
     }
     assert_eq!(world.real(&["verify"], old.as_bytes()).line(), "valid demo");
     assert_eq!(world.real(&["list", "--all", "--format", "names"], b"").out, "demo\n");
-    world.is_sound();
+    world.assert_intact();
 }
 
 #[test]
@@ -643,7 +643,7 @@ fn ctrl_c_stops_a_rotation_of_several_tokens_at_the_current_one() {
     let results: Vec<_> = tokens.iter().map(|it| (it["name"].as_str(), it["changed"].as_bool())).collect();
     assert_eq!(results, [(Some("a"), Some(true)), (Some("b"), Some(false)), (Some("c"), Some(false))]);
     assert_eq!(world.look_at("c")["events"].as_array().expect("`events` is an array").len(), 2);
-    world.is_sound();
+    world.assert_intact();
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn trimmed(path: &str) -> String {
 /// Fails unless a path is refused as a destination, for a new token and for `demo`, as a file and as an env file.
 /// Returns the last message.
 #[track_caller]
-fn takes_none(world: &World, target: &str) -> String {
+fn assert_refused_as_destination(world: &World, target: &str) -> String {
     let mut message = String::new();
     for verb in [["create", "new"], ["rotate", "demo"]] {
         for destination in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
@@ -47,10 +47,12 @@ fn a_directory_that_another_user_owns_or_could_replace_is_refused() {
     }
     chmod(&open, 0o777);
     for target in [&in_theirs, &format!("{theirs}/new"), &format!("{below}/new")] {
-        assert!(takes_none(&world, target).contains("belongs to uid 64001"), "{target}");
+        assert!(assert_refused_as_destination(&world, target).contains("belongs to uid 64001"), "{target}");
     }
-    assert!(takes_none(&world, &format!("{in_open}/new")).contains("replace what is below it"));
-    let message = takes_none(&world, &empty);
+    assert!(
+        assert_refused_as_destination(&world, &format!("{in_open}/new")).contains("replace what is below it")
+    );
+    let message = assert_refused_as_destination(&world, &empty);
     assert!(
         message.contains("belongs to uid 64001 and does not contain a secret of this token yet"),
         "{message}"
@@ -67,7 +69,7 @@ fn a_file_in_the_store_is_refused_as_a_destination() {
     world.create("demo", &[]);
     for name in ["tokens.db-journal", "usage.scopes", "new"] {
         let path = world.store().join(name);
-        let message = takes_none(&world, path.to_str().expect("the path is UTF-8"));
+        let message = assert_refused_as_destination(&world, path.to_str().expect("the path is UTF-8"));
         assert!(message.contains("the store's own"), "{message}");
     }
     let dir = world.store();
@@ -224,7 +226,7 @@ fn a_delivery_that_was_killed_between_link_and_unlink_is_confirmed_by_recovery()
     world.at_real_time(11 * MINUTE);
     world.run(&["settings", "grace", "2h"]).ok();
     assert_eq!(world.show("demo")["status"], "active");
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
     assert_eq!(world.shell("ls -A out").ok().out, "secret\n");
 }
 

@@ -19,11 +19,11 @@ fn a_disabled_token_is_refused_until_it_is_enabled() {
     assert_eq!(events[2]["reason"], "leak?");
 
     assert_eq!(world.verify(&secret, &[]), (3, "disabled demo".into()));
-    world.is_valid(&other, "other");
+    world.assert_valid(&other, "other");
     world.refuses(&["create", "demo"], 5, "name_taken");
     assert_eq!(world.names(&[]), ["demo", "other"], "a disabled token is still listed");
     world.run(&["enable", "demo"]).ok();
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
 }
 
 #[test]

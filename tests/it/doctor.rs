@@ -434,3 +434,24 @@ fn no_flipped_bit_makes_a_revoked_or_expired_secret_valid() {
     assert!(flips > 2_000, "{flips}");
     assert!(wrong.is_empty(), "{} of {flips}:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn a_row_that_is_missing_is_damage_wherever_its_token_is_read() {
+    for rows in ["label", "granted", "secret WHERE superseded_at IS NOT NULL"] {
+        let world = World::with_store();
+        world.define(&["read"]);
+        world.create("app", &["-s", "read", "-l", "env=prod"]);
+        let secret = world.rotate("app", &["--grace", "1h"]);
+        world.sql_unsealed(&format!("DELETE FROM {rows}"));
+        let shown = world.refuses(&["show", "app"], 6, "store_damaged");
+        let asked = ["verify", "-s", "read", "-l", "env=prod"];
+        let damaged = [shown].into_iter().chain(
+            (!rows.contains("secret"))
+                .then(|| world.refuses_with(&asked, secret.as_bytes(), 6, "store_damaged")),
+        );
+        for failure in damaged {
+            let message = failure["message"].as_str().unwrap();
+            assert!(message.ends_with("rows of token row 1 are missing"), "{rows}: {message}");
+        }
+    }
+}

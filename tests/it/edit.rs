@@ -79,7 +79,7 @@ fn a_new_lifetime_starts_now() {
             "{args:?}"
         );
         assert_eq!(shown["secrets"][0]["expires_at"], expires);
-        world.is_valid(&secret, "demo");
+        world.assert_valid(&secret, "demo");
     }
     world.wait(HOUR);
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
@@ -270,7 +270,7 @@ fn an_edit_does_not_disturb_a_delivery_in_progress() {
         let ran = world.run_while(&["create", "demo"], move || {
             other.run(&[&["edit", "demo"], args].concat()).ok();
         });
-        world.is_valid(ran.ok().line(), "demo");
+        world.assert_valid(ran.ok().line(), "demo");
         assert_eq!(world.show("demo")["expires_at"], expires, "{args:?}");
     }
 }

@@ -21,7 +21,7 @@ fn enabling_a_token_checks_the_clock_because_it_gives_access() {
     world.refuses(&["enable", "demo"], 6, "clock");
     world.run(&["enable", "demo", "--accept-clock"]).ok();
     world.wait(301);
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
 }
 
 #[test]

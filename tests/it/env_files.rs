@@ -125,7 +125,7 @@ fn after_a_rotation_every_reader_finds_the_new_secret() {
         let new =
             content.split(|c: char| !c.is_alphanumeric() && c != '_').find(|word| word.starts_with("tkn_"));
         let new = new.expect("a secret").to_owned();
-        world.is_valid(&new, "demo");
+        world.assert_valid(&new, "demo");
         assert!(!content.contains(&old), "{content:?}");
         for reader in readers.iter().filter(|reader| reader.is_here()) {
             assert_eq!(reader.value(&path, "API_TOKEN"), Some(new.clone()), "{reader:?} of {content:?}");

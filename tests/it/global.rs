@@ -198,7 +198,7 @@ fn a_secret_in_the_arguments_is_refused_and_not_printed() {
     // A secret with a typing error is like any other text.
     let typo = format!("{}{}", &secret[..41], if secret.ends_with('a') { 'b' } else { 'a' });
     world.refuses(&["show", &typo], 4, "not_found");
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn a_stopped_creation_loses_its_name_at_its_deadline() {
         assert_eq!(failure["hint"], "wait until 2026-11-22T12:10:00Z at the latest");
         let ran = other.run(&["create", "demo", "--if-missing", "-d", "second"]).ok();
         assert_eq!(other.now(), START + 10 * MINUTE);
-        other.is_valid(ran.line(), "demo");
+        other.assert_valid(ran.line(), "demo");
     });
     assert_eq!(stopped.code, 7, "{stopped:?}");
     assert_eq!(world.show("demo")["description"], "second");
@@ -163,10 +163,10 @@ fn if_missing_with_revive_rotates_an_expired_token_and_keeps_its_id() {
     world.create("plain", &["--ttl", "1h"]);
     world.wait(2 * HOUR);
     let ran = world.run(&["create", "plain", "--if-missing", "--revive"]).ok();
-    world.is_valid(ran.line(), "plain");
+    world.assert_valid(ran.line(), "plain");
     assert!(ran.err.starts_with("warning: `plain` had expired at 2026-12-03T13:00:00Z; "), "{}", ran.err);
     // If no token has the name, one is created.
-    world.is_valid(&world.create("new", &["--if-missing", "--revive"]), "new");
+    world.assert_valid(&world.create("new", &["--if-missing", "--revive"]), "new");
 }
 
 #[test]

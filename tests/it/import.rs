@@ -37,7 +37,7 @@ fn an_imported_store_equals_the_exported_one() {
         for args in [&["audit", "head"][..], &["export"], &["audit", "--json"], &["scopes", "list"]] {
             assert_eq!(other.run(args).ok().out, world.run(args).ok().out, "{args:?}");
         }
-        other.is_valid(&secret, "demo");
+        other.assert_valid(&secret, "demo");
         other.run(&["audit", "verify"]).ok();
         assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
         other.run(&["edit", "demo", "--owner", "eve"]).ok();
@@ -109,7 +109,7 @@ fn tokens_are_imported_into_another_store_completely_or_not_at_all() {
         document["tokens"].as_array().expect("`tokens` is an array").iter().map(|it| &it["name"]).collect();
     assert_eq!(rows, ["demo", "gone"]);
     assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(2)));
-    other.is_valid(&secret, "demo");
+    other.assert_valid(&secret, "demo");
     assert_eq!(other.names(&["--all"]), ["demo", "gone", "mine"]);
     assert_eq!(other.last_event()["action"], "import");
     let again = other.refuses_with(&["import", "-"], out.as_bytes(), 5, "policy");

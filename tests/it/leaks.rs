@@ -23,7 +23,7 @@ fn rotated() -> (World, String, String) {
 
 /// Fails unless the document contains exactly one token. Returns whether it was changed, and its status.
 #[track_caller]
-fn one(ran: &Ran) -> (bool, String) {
+fn only_token(ran: &Ran) -> (bool, String) {
     let document = ran.json();
     let keys: Vec<_> = document.as_object().expect("it is an object").keys().collect();
     assert_eq!(keys, ["changed", "count", "dry_run", "tokens"]);
@@ -37,7 +37,7 @@ fn one(ran: &Ran) -> (bool, String) {
 #[test]
 fn a_leaked_current_secret_revokes_its_token() {
     let (world, old, new) = rotated();
-    assert_eq!(one(&leaked(&world, &new).ok()), (true, "revoked".to_owned()));
+    assert_eq!(only_token(&leaked(&world, &new).ok()), (true, "revoked".to_owned()));
     for secret in [&old, &new] {
         assert_eq!(world.verify(secret, &[]), (3, "revoked demo".to_owned()));
     }
@@ -45,7 +45,7 @@ fn a_leaked_current_secret_revokes_its_token() {
     // Both secrets are revoked, so nothing is left to change.
     let bytes = world.bytes();
     for secret in [&old, &new] {
-        assert_eq!(one(&leaked(&world, secret).ok()), (false, "revoked".to_owned()));
+        assert_eq!(only_token(&leaked(&world, secret).ok()), (false, "revoked".to_owned()));
     }
     assert!(world.bytes() == bytes, "the store was changed");
 }
@@ -54,16 +54,16 @@ fn a_leaked_current_secret_revokes_its_token() {
 fn a_leaked_previous_secret_is_revoked_alone() {
     let (world, old, new) = rotated();
     let ran = leaked(&world, &old).ok();
-    assert_eq!(one(&ran), (true, "active".to_owned()));
+    assert_eq!(only_token(&ran), (true, "active".to_owned()));
     let secrets = ran.json()["tokens"][0]["secrets"].clone();
     assert_eq!(
         (secrets.as_array().expect("`secrets` is an array").len(), &secrets[0]["role"]),
         (1, &json!("current"))
     );
     assert_eq!(world.verify(&old, &[]), (3, "revoked demo".to_owned()));
-    world.is_valid(&new, "demo");
+    world.assert_valid(&new, "demo");
     let bytes = world.bytes();
-    assert_eq!(one(&leaked(&world, &old).ok()), (false, "active".to_owned()));
+    assert_eq!(only_token(&leaked(&world, &old).ok()), (false, "active".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
     world.run(&["audit", "verify"]).ok();
 }
@@ -75,7 +75,7 @@ fn only_the_leaked_one_of_several_previous_secrets_is_revoked() {
     leaked(&world, &second).ok();
     assert_eq!(world.verify(&first, &[]), (0, "valid demo previous".to_owned()));
     assert_eq!(world.verify(&second, &[]).0, 3);
-    world.is_valid(&third, "demo");
+    world.assert_valid(&third, "demo");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_leaked_provisional_secret_revokes_its_token_and_stops_the_delivery() {
         assert_eq!(shown["secrets"].as_array().expect("`secrets` is an array").len(), left);
     }
     assert_eq!(world.real(&["verify"], old.as_bytes()).exit(3).line(), "revoked demo");
-    world.is_sound();
+    world.assert_intact();
 }
 
 #[test]
@@ -102,9 +102,9 @@ fn expired_secrets_are_not_changed() {
     let (world, old, new) = rotated();
     world.wait(DAY);
     let bytes = world.bytes();
-    assert_eq!(one(&leaked(&world, &old).ok()), (false, "active".to_owned()));
+    assert_eq!(only_token(&leaked(&world, &old).ok()), (false, "active".to_owned()));
     world.wait(90 * DAY);
-    assert_eq!(one(&leaked(&world, &new).ok()), (false, "expired".to_owned()));
+    assert_eq!(only_token(&leaked(&world, &new).ok()), (false, "expired".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
     // Nothing would be changed, so there is no question.
     world.run_with(&["revoke", "--secret-file", "-"], old.as_bytes()).ok();
@@ -134,7 +134,7 @@ fn an_unknown_secret_is_not_found_and_a_malformed_one_is_a_usage_error() {
     world.refuses(&["revoke", "--secret-file", &file], 2, "input_needed");
     let failure = world.refuses_with(&["revoke", &secret, "-y"], b"", 2, "secret_as_argument");
     assert!(!failure.to_string().contains(&secret), "{failure}");
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
 }
 
 #[test]
@@ -172,20 +172,20 @@ fn previous_revokes_only_previous_secrets() {
     let (world, first, second) = rotated();
     let third = world.rotate("demo", &[]);
     let ran = world.run(&["revoke", "demo", "--previous", "--yes", "--json"]).ok();
-    assert_eq!(one(&ran), (true, "active".to_owned()));
+    assert_eq!(only_token(&ran), (true, "active".to_owned()));
     for secret in [&first, &second] {
         assert_eq!(world.verify(secret, &[]), (3, "revoked demo".to_owned()));
     }
-    world.is_valid(&third, "demo");
+    world.assert_valid(&third, "demo");
     let bytes = world.bytes();
     let again = world.run(&["revoke", "demo", "--previous", "--json"]).ok();
-    assert_eq!(one(&again), (false, "active".to_owned()));
+    assert_eq!(only_token(&again), (false, "active".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
     assert_eq!(world.show("demo")["status"], "active");
     // Later rotations work as before.
     let fourth = world.rotate("demo", &[]);
     assert_eq!(world.verify(&third, &[]), (0, "valid demo previous".to_owned()));
-    world.is_valid(&fourth, "demo");
+    world.assert_valid(&fourth, "demo");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Tests of `list`: which tokens are shown, in which order and format.
 
+mod long;
+
 use std::io::ErrorKind;
 
 use serde_json::Value;
@@ -327,43 +329,6 @@ fn no_stored_text_breaks_a_line_or_moves_the_cursor() {
         }
     }
     assert_harmless(&world.run(&["show", "demo"]).ok().out);
-}
-
-#[test]
-fn a_list_of_several_database_pages_is_complete() {
-    let world = World::with_store();
-    world.create("template", &["--no-expiry"]);
-    // A fifth of the 2,500 tokens is revoked, and another fifth is expired.
-    world.sql(
-        "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i <= 2500)
-         INSERT INTO tokens (row, id, name, created_at, created_by, revoked_at)
-         SELECT i, printf('%012d', i), printf('t%04d', i * 7919 % 10007), created_at + i, 'x',
-         iif(i % 5 = 0, created_at + i, NULL) FROM n, tokens WHERE tokens.row = 1;
-         INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
-         SELECT row, randomblob(32), 'tkn_AbCd…', created_at, iif(row % 5 = 1, created_at + 1, NULL), created_at
-         FROM tokens WHERE row > 1;
-         UPDATE tokens SET revoked_at = created_at WHERE row = 1",
-    );
-    world.wait(DAY);
-    let by_number = |keep: fn(u32) -> bool| {
-        (2..=2_501).filter(|i| keep(*i)).map(|i| format!("t{:04}", i * 7_919 % 10_007)).collect::<Vec<_>>()
-    };
-    let live = by_number(|i| i % 5 > 1);
-    assert_eq!(world.names(&["--sort", "created"]), live);
-    let mut sorted = live.clone();
-    sorted.sort();
-    assert_eq!(world.names(&[]), sorted);
-    assert_eq!(world.names(&["--limit", "1200"]), sorted[..1_200]);
-    let document = world.run(&["list", "--json"]).ok().json();
-    let names: Vec<_> =
-        document.as_array().unwrap().iter().map(|token| token["name"].as_str().unwrap()).collect();
-    assert_eq!(names, sorted);
-    sorted.reverse();
-    assert_eq!(world.names(&["--reverse"]), sorted);
-    let mut all = by_number(|_| true);
-    all.push("template".to_owned());
-    all.sort();
-    assert_eq!(world.names(&["--all"]), all);
 }
 
 #[test]

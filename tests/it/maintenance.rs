@@ -22,7 +22,7 @@ fn everything_works(world: &World, after: &str) {
         let answers = if args[0] == "doctor" { &[0][..] } else { &[0, 2, 3, 4, 5] };
         assert!(answers.contains(&ran.code), "after {after}: {args:?} {ran:?}");
     }
-    world.is_sound();
+    world.assert_intact();
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn every_text_is_in_plain_english() {
         ("src/cmd/revoke.rs", Kind::Prose, "Revoke only the previous secrets"),
         ("src/error.rs", Kind::Message, "no such {} `{name}`"),
         ("src/domain/when/typed.rs", Kind::Name, "an expiry is never a duration"),
-        ("tests/it/revoke.rs", Kind::Name, "revocation is final and the row stays"),
+        ("tests/it/revoke.rs", Kind::Name, "revocation is final and the row is kept"),
         ("man/tokenctl.1", Kind::Prose, "Create a token and deliver its secret"),
         ("completions/tokenctl.bash", Kind::Prose, "before the cursor"),
         ("README.md", Kind::Prose, "It is one program with one SQLite store"),

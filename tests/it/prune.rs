@@ -39,7 +39,7 @@ fn revoked_and_expired_tokens_are_removed_and_the_log_still_verifies() {
         (&json!(true), &json!(false), &json!(3))
     );
     assert_eq!(world.names(&["--all"]), ["disabled", "live"]);
-    world.is_valid(&newer, "live");
+    world.assert_valid(&newer, "live");
     for secret in [&revoked, &live] {
         assert_eq!(world.verify(secret, &[]), (3, "unknown".to_owned()));
     }

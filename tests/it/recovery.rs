@@ -29,7 +29,7 @@ fn a_killed_creation_expires_after_ten_minutes_without_any_clean_up() {
     world.run(&["show", "demo"]).exit(4);
     assert!(world.bytes() == bytes, "reading changed the store");
     let new = world.create("demo", &[]);
-    world.is_valid(&new, "demo");
+    world.assert_valid(&new, "demo");
     assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
     assert_eq!(count(&world, "rollback"), 1);
     world.run(&["audit", "verify"]).ok();
@@ -50,7 +50,7 @@ fn a_killed_rotation_expires_after_ten_minutes_without_any_clean_up() {
     world.at_real_time(10 * MINUTE);
     let bytes = world.bytes();
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
-    world.is_valid(&old, "demo");
+    world.assert_valid(&old, "demo");
     world.run(&["list"]).ok();
     // Only the use was recorded, in a separate file.
     let database = |files: &[(std::ffi::OsString, Vec<u8>)]| -> Vec<u8> {
@@ -58,7 +58,7 @@ fn a_killed_rotation_expires_after_ten_minutes_without_any_clean_up() {
     };
     assert!(database(&world.bytes()) == database(&bytes), "reading changed the store");
     let new = world.rotate("demo", &[]);
-    world.is_valid(&new, "demo");
+    world.assert_valid(&new, "demo");
     assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     world.run(&["doctor"]).ok();
@@ -79,7 +79,7 @@ fn a_delivery_killed_while_it_wrote_to_stdout_also_expires() {
     assert_eq!(world.names(&["--all"]), ["demo"]);
     world.create("new", &[]);
     assert_eq!(world.show("demo")["secrets"].as_array().expect("secrets").len(), 1);
-    world.is_valid(&old, "demo");
+    world.assert_valid(&old, "demo");
     assert_eq!(count(&world, "rollback"), 2);
 }
 
@@ -139,7 +139,7 @@ fn another_user_can_rotate_the_token_of_a_killed_delivery() {
     world.at_real_time(10 * MINUTE);
     world.uid = 64_001;
     let new = world.rotate("demo", &[]);
-    world.is_valid(&new, "demo");
+    world.assert_valid(&new, "demo");
     world.run(&["audit", "verify"]).ok();
 }
 
@@ -179,14 +179,14 @@ fn the_next_change_confirms_a_killed_delivery_whose_file_has_the_secret() {
         both(&world, "without a change");
         world.run(&["edit", "demo", "--owner", "bob"]).ok();
         assert_eq!(count(&world, "confirm"), 2);
-        world.is_valid(&new, "demo");
+        world.assert_valid(&new, "demo");
         assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
         // The grace period starts at the confirmation, not when the program was killed.
         world.wait(3 * HOUR - 1);
         assert_eq!(world.verify(&old, &[]).0, 0);
         world.wait(1);
         assert_eq!(world.verify(&old, &[]), (3, "superseded demo".to_owned()));
-        world.is_valid(&new, "demo");
+        world.assert_valid(&new, "demo");
         world.run(&["doctor"]).ok();
     }
 }
@@ -217,12 +217,12 @@ fn a_killed_creation_whose_file_is_in_place_is_confirmed() {
     }
     let secret = fs::read_to_string(world.path("out/file")).expect("a file");
     world.at_real_time(20 * MINUTE);
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
     assert_eq!(world.show("demo")["status"], "provisional");
     world.run(&["create", "demo"]).exit(5);
     assert_eq!(world.show("demo")["status"], "active");
     assert_eq!(world.last_event()["action"], "confirm");
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
     world.run(&["doctor"]).ok();
 }
 
@@ -328,7 +328,7 @@ fn a_killed_delivery_is_rolled_back_if_its_file_was_replaced_by_something_else()
         world.at_real_time(11 * MINUTE);
         world.run(&["settings", "grace", "2h"]).ok();
         assert_eq!(world.verify(&new, &[]), (3, "unknown".to_owned()), "{what}");
-        world.is_valid(&old, "demo");
+        world.assert_valid(&old, "demo");
     }
 }
 
@@ -354,7 +354,7 @@ fn a_delivery_whose_directory_is_empty_stays_open_until_doctor_rolls_it_back() {
     assert_eq!((world.verify(&old, &[]).0, world.verify(&new, &[]).0), (0, 0));
     world.run(&["doctor", "--repair", "--yes"]).ok();
     assert_eq!(world.verify(&new, &[]), (3, "unknown".to_owned()));
-    world.is_valid(&old, "demo");
+    world.assert_valid(&old, "demo");
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn a_delivery_whose_destination_cannot_be_read_stays_open() {
     fs::rename(world.path("kept"), world.path("out")).expect("a directory");
     world.run(&["settings", "grace", "3h"]).ok();
     assert_eq!(count(&world, "confirm"), 2);
-    world.is_valid(&new, "demo");
+    world.assert_valid(&new, "demo");
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn a_killed_rotation_can_be_replaced_at_once_with_replace_pending() {
         assert!(world.temporaries().is_empty(), "{at:?}");
         let secrets = if at == At::BeforeRename { 2 } else { 3 };
         assert_eq!(world.look_at("demo")["secrets"].as_array().expect("secrets").len(), secrets);
-        world.is_sound();
+        world.assert_intact();
     }
 }
 
@@ -484,7 +484,7 @@ fn doctor_repairs_every_repairable_finding() {
         assert_eq!(after["ok"], true, "{case}");
         assert!(after["findings"].as_array().expect("findings").iter().all(|it| it["repaired"] == true));
         assert_eq!(world.run(&["doctor"]).ok().out, "ok\n", "{case}");
-        world.is_valid(&secret, "demo");
+        world.assert_valid(&secret, "demo");
         // The mode of a restored database does not share a store that was private.
         assert_eq!(mode(&world.database()), 0o600, "{case}");
         assert_eq!(mode(&world.store()) & 0o022, 0, "{case}");

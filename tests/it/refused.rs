@@ -49,7 +49,7 @@ fn the_use_of_a_revoked_or_expired_secret_is_recorded() {
     );
     // A refusal is not a use, and it is not recorded with the valid secret.
     assert_eq!(world.show("rotated")["last_used_at"], Value::Null);
-    world.is_valid(&new, "rotated");
+    world.assert_valid(&new, "rotated");
     assert_eq!(refused(&world, "rotated"), [time(START + 2 * HOUR), Value::Null]);
     // A refusal is recorded at most once a minute.
     world.wait(59);
@@ -95,22 +95,28 @@ fn check_reports_the_use_of_an_old_secret_for_a_day() {
         (
             ran.code,
             all.into_iter()
-                .map(|it| (it["token"]["name"].clone(), it["message"].clone()))
+                .map(|it| (it["token"]["name"].clone(), it["message"].clone(), it["hint"].clone()))
                 .collect::<Vec<_>>(),
         )
     };
     let (code, findings) = found();
     let (old_hint, gone_hint) = (format!("{}…", &old[..8]), format!("{}…", &revoked[..8]));
-    let finding = |state: &str, hint: &str, name: &str| {
+    let finding = |state: &str, hint: &str, name: &str, advice: &str| {
         (
             json!(name),
             json!(format!(
                 "a client presented the {state} secret {hint} of `{name}` 2026-11-22T13:00:00Z (just now)"
             )),
+            json!(advice),
         )
     };
     assert_eq!(code, 3);
-    assert_eq!(findings, [finding("superseded", &old_hint, "app"), finding("revoked", &gone_hint, "gone")]);
+    let renew = "give that client the current secret";
+    let find = "find that client, and remove the secret from it or give it one that works";
+    assert_eq!(
+        findings,
+        [finding("superseded", &old_hint, "app", renew), finding("revoked", &gone_hint, "gone", find)]
+    );
     world.wait(DAY);
     assert_eq!(found().0, 3);
     world.wait(1);

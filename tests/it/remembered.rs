@@ -66,7 +66,7 @@ fn a_rotation_delivers_to_the_stored_destination() {
 
     // If a new secret is printed instead, the file contains the previous one, and a warning gives its expiry.
     let ran = world.run(&["rotate", "demo", "--stdout", "--quiet"]).ok();
-    world.is_valid(ran.line(), "demo");
+    world.assert_valid(ran.line(), "demo");
     let end = "2026-11-23T12:00:00Z";
     let warning = format!(
         "warning: later rotations of `demo` still deliver to `{file}`, whose secret stops working at {end}; to \
@@ -125,7 +125,7 @@ fn edit_sets_and_clears_a_destination_without_a_delivery() {
     );
     world.run(&["rotate", "demo"]).ok();
     let new = fs::read_to_string(&env).unwrap();
-    world.is_valid(new.trim_start_matches("TOKEN=").trim_end(), "demo");
+    world.assert_valid(new.trim_start_matches("TOKEN=").trim_end(), "demo");
     world.run(&["edit", "demo", "--no-destination"]).ok();
     assert_eq!(world.show("demo")["destination"], Value::Null);
     let log = world.run(&["audit", "--token", "demo", "--json"]).ok().json();
@@ -175,8 +175,8 @@ fn due_secrets_go_to_their_destinations_and_a_failure_does_not_stop_the_others()
                  `tokenctl edit NAME --out FILE`\nerror: 1 of 5 tokens could not be rotated\n";
     assert_eq!(ran.err, error);
     world.assert_file_holds(&file, "valid a");
-    world.is_valid(fs::read_to_string(&env).unwrap().trim_start_matches("X=1\nB=").trim_end(), "b");
-    world.is_valid(&fs::read_to_string(&piped).unwrap(), "c");
+    world.assert_valid(fs::read_to_string(&env).unwrap().trim_start_matches("X=1\nB=").trim_end(), "b");
+    world.assert_valid(&fs::read_to_string(&piped).unwrap(), "c");
     let failure = world.run(&["rotate", "--due", "--json"]).exit(5).json();
     assert_eq!(
         (&failure["count"], &failure["tokens"][0]["error"]["code"]),
@@ -202,7 +202,7 @@ fn if_a_destination_fails_nothing_is_changed_or_printed() {
     let secret = fs::read_to_string(&file).unwrap();
     run(std::process::Command::new("chmod").args(["777", &dir]), b"").ok();
     world.refuses(&["rotate", "demo"], 7, "delivery_failed");
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
     run(std::process::Command::new("chmod").args(["700", &dir]), b"").ok();
     fs::write(&file, "mine\n").unwrap();
     world.refuses(&["rotate", "demo"], 5, "not_replaced");

@@ -19,7 +19,7 @@ fn a_rename_changes_nothing_except_the_name() {
     after["name"] = json!("old");
     after["events"] = before["events"].clone();
     assert_eq!(after, before);
-    world.is_valid(&secret, "new");
+    world.assert_valid(&secret, "new");
     world.refuses(&["show", "old"], 4, "not_found");
     world.create("old", &[]);
 }
@@ -75,5 +75,5 @@ fn a_rename_does_not_disturb_a_delivery_in_progress() {
         other.create("demo", &[]);
     });
     let ran = ran.ok();
-    world.is_valid(ran.line(), "renamed");
+    world.assert_valid(ran.line(), "renamed");
 }

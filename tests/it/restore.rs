@@ -22,7 +22,7 @@ fn backed_up() -> (World, String, String) {
 }
 
 #[track_caller]
-fn is_sound(world: &World) {
+fn assert_intact(world: &World) {
     world.run(&["audit", "verify"]).ok();
     assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
 }
@@ -51,8 +51,8 @@ fn a_missing_store_is_restored_exactly() {
     );
     assert_eq!(world.run(&["audit", "head"]).ok().out, head);
     assert_eq!(world.show("demo")["id"], shown["id"]);
-    world.is_valid(&secret, "demo");
-    is_sound(&world);
+    world.assert_valid(&secret, "demo");
+    assert_intact(&world);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn changes_since_the_backup_are_undone_and_logged() {
     world.run(&["scopes", "rename", "events:read", "events:view"]).ok();
     let head = world.run(&["audit", "head"]).ok().out;
     world.run(&["restore", &path, "--yes", "--reason", "a mistake"]).ok();
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
     let token = world.show("demo");
     assert_eq!((&token["owner"], &token["labels"]), (&Value::Null, &json!({})));
     assert_eq!(world.run(&["settings", "grace"]).ok().out, "1d\n");
@@ -73,7 +73,7 @@ fn changes_since_the_backup_are_undone_and_logged() {
     assert_eq!(actions[actions.len() - 2..], ["restore", "restore"]);
     assert_eq!(world.last_event()["reason"], "a mistake");
     world.run(&["audit", "verify", "--anchor", head.trim()]).ok();
-    is_sound(&world);
+    assert_intact(&world);
     let again = world.run(&["restore", &path, "--yes"]).ok();
     assert_eq!(again.err, "the store is what the backup says; nothing was changed\n");
 }
@@ -100,7 +100,7 @@ fn tokens_that_were_revoked_disabled_or_have_expired_since_the_backup_keep_that_
     assert_eq!(names(&document["discarded"]), ["previous"]);
     let answers: Vec<_> = secrets.iter().map(|secret| world.verify(secret, &[]).1).collect();
     assert_eq!(answers, ["revoked revoked", "disabled disabled", "expired expired", "expired previous"]);
-    is_sound(&world);
+    assert_intact(&world);
 }
 
 #[test]
@@ -117,12 +117,12 @@ fn newer_tokens_are_discarded_only_with_discard_newer() {
     assert_eq!((&document["changed"], names(&document["discarded"])), (&json!(false), vec!["demo", "newer"]));
     assert_eq!(world.bytes(), before);
     world.run(&["restore", &path, "--yes", "--discard-newer"]).ok();
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
     for secret in [&newer, &rotated] {
         assert_eq!(world.verify(secret, &[]), (3, "unknown".to_owned()));
     }
     assert_eq!(world.names(&["--all"]), ["demo", "gone"]);
-    is_sound(&world);
+    assert_intact(&world);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_token_regains_a_removed_scope_only_with_allow_widen() {
     let document = world.run(&["restore", &path, "--yes", "--allow-widen", "--json"]).ok().json();
     assert_eq!(names(&document["widened"]), ["demo"]);
     assert_eq!(world.show("demo")["scopes"], json!(["admin", "events:read"]));
-    is_sound(&world);
+    assert_intact(&world);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn swapped_names_and_scopes_are_swapped_back() {
         let after = world.show(name);
         assert_eq!((&after["id"], &after["scopes"]), (&before["id"], &before["scopes"]));
     }
-    is_sound(&world);
+    assert_intact(&world);
 }
 
 #[test]
@@ -212,15 +212,15 @@ fn a_backup_of_another_store_replaces_the_store_only_with_force_and_a_copy_is_ke
     assert_eq!(refused["hint"], "`--force` replaces the store, and keeps it as `tokens.db.before-restore`");
     assert_eq!(world.bytes(), before);
     world.run(&["restore", &path, "--yes", "--force"]).ok();
-    world.is_valid(&theirs, "theirs");
+    world.assert_valid(&theirs, "theirs");
     assert_eq!(world.names(&[]), ["first", "theirs"]);
-    is_sound(&world);
+    assert_intact(&world);
     // The previous store can be restored in the same way.
     let kept = world.store().join("tokens.db.before-restore");
     let kept = kept.to_str().expect("the path is UTF-8").to_owned();
     world.run(&["restore", &kept, "--yes", "--force"]).ok();
-    world.is_valid(&secret, "demo");
-    is_sound(&world);
+    world.assert_valid(&secret, "demo");
+    assert_intact(&world);
 }
 
 #[test]
@@ -246,11 +246,11 @@ fn a_damaged_store_is_replaced_with_force_and_readable_revocations_are_kept() {
         );
         assert_eq!(world.bytes(), before);
         world.run(&["restore", &path, "--yes", "--force"]).ok();
-        world.is_valid(&other, "other");
+        world.assert_valid(&other, "other");
         // If SQLite cannot read the store, it is not known which tokens were revoked.
         let expected = if damage == "digest" { "revoked demo" } else { "valid demo" };
         assert_eq!(world.verify(&secret, &[]).1, expected, "{damage}");
-        is_sound(&world);
+        assert_intact(&world);
     }
 }
 
@@ -329,7 +329,7 @@ fn a_restore_is_refused_if_the_store_has_changed_since_the_check() {
         done.err
     );
     assert_eq!(world.show("other")["status"], "revoked");
-    is_sound(&world);
+    assert_intact(&world);
 }
 
 #[test]

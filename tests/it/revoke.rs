@@ -48,7 +48,7 @@ fn after_a_revocation_another_token_can_have_the_name() {
     world.run(&["revoke", "demo", "--yes"]).ok();
     let new = world.create("demo", &["--if-missing"]);
     assert_eq!(world.verify(&old, &[]), (3, "revoked demo".into()));
-    world.is_valid(&new, "demo");
+    world.assert_valid(&new, "demo");
     // The id refers to the revoked token, and the name to the new one.
     assert_eq!(world.show(&id)["status"], "revoked");
     world.run(&["revoke", &id, "--yes"]).ok();

@@ -40,13 +40,13 @@ fn the_new_secret_is_current_and_the_old_one_works_during_its_grace_period() {
         )
     );
     assert_ne!(old, new);
-    world.is_valid(new, "demo");
+    world.assert_valid(new, "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     world.wait(DAY - 1);
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     world.wait(1);
     assert_eq!(world.verify(&old, &[]), (3, "superseded demo".to_owned()));
-    world.is_valid(new, "demo");
+    world.assert_valid(new, "demo");
     assert_eq!(world.actions(), ["init", "init", "create", "confirm", "rotate", "confirm"]);
 }
 
@@ -61,7 +61,7 @@ fn the_document_contains_the_confirmed_token_and_its_secret() {
     let mut document = ran.json();
     assert_token_keys(&document, &["changed", "secret"]);
     let secret = document["secret"].take();
-    world.is_valid(secret.as_str().unwrap(), "demo");
+    world.assert_valid(secret.as_str().unwrap(), "demo");
     let now = START + 10 * DAY;
     let mut expected = before.clone();
     let changes = json!({
@@ -114,7 +114,7 @@ fn a_previous_secret_expires_at_the_earliest_of_three_instants() {
         let new = world.rotate("demo", rotation);
         let case = format!("{token:?} {rotation:?}");
         assert_eq!(expiries(&world, "demo")[0], ("previous".to_owned(), time(now + left)), "{case}");
-        world.is_valid(&new, "demo");
+        world.assert_valid(&new, "demo");
         world.wait((left - 1).max(0));
         let before = if left > 0 { (0, "valid demo previous") } else { (3, "superseded demo") };
         assert_eq!(world.verify(&old, &[]), (before.0, before.1.to_owned()), "{case}");
@@ -161,7 +161,7 @@ fn a_rotation_does_not_extend_earlier_secrets() {
         assert_eq!(world.verify(secret, &[]).0, 3);
     }
     assert_eq!(expiries(&world, "demo")[0], role("previous", HOUR));
-    world.is_valid(&fifth, "demo");
+    world.assert_valid(&fifth, "demo");
 }
 
 #[test]
@@ -287,20 +287,20 @@ fn an_expired_a_pending_and_an_adopted_token_can_be_rotated() {
     world.wait(HOUR);
     assert_eq!(world.verify(&expired, &[]), (3, "expired expired".to_owned()));
     let new = world.rotate("expired", &["--revive"]);
-    world.is_valid(&new, "expired");
+    world.assert_valid(&new, "expired");
     assert_eq!(world.verify(&expired, &[]).0, 3);
 
     world.create("pending", &["--not-before", "2d"]);
     let new = world.rotate("pending", &[]);
     assert_eq!(world.verify(&new, &[]), (3, "not_yet_valid pending".to_owned()));
     world.wait(2 * DAY);
-    world.is_valid(&new, "pending");
+    world.assert_valid(&new, "pending");
 
     let legacy = "a-secret-from-elsewhere-0123456789abcdef";
     world.run_with(&["adopt", "adopted"], legacy.as_bytes()).ok();
     let new = world.rotate("adopted", &[]);
     assert!(new.starts_with("tkn_"));
-    world.is_valid(&new, "adopted");
+    world.assert_valid(&new, "adopted");
     assert_eq!(world.verify(legacy, &[]), (0, "valid adopted previous".to_owned()));
 }
 
@@ -312,7 +312,7 @@ fn a_token_can_be_given_by_id_prefix_or_hint() {
     let (id, hint) = (shown["id"].as_str().unwrap(), shown["secrets"][0]["hint"].as_str().unwrap());
     for reference in [id, &id[..6], hint] {
         let new = world.rotate(reference, &["--now"]);
-        world.is_valid(&new, "demo");
+        world.assert_valid(&new, "demo");
     }
 }
 
@@ -332,7 +332,7 @@ fn a_failed_delivery_does_not_change_the_old_secret() {
     for key in ["secrets", "expires_at", "rotated_at", "status"] {
         assert_eq!(after[key], before[key], "{key}");
     }
-    world.is_valid(&old, "demo");
+    world.assert_valid(&old, "demo");
     let rolled_back = ["rotate", "rollback"].repeat(3);
     assert_eq!(world.actions(), [&["init", "init", "create", "confirm"], &rolled_back[..]].concat());
     world.run(&["audit", "verify"]).ok();
@@ -366,7 +366,7 @@ fn the_second_of_two_simultaneous_rotations_is_refused() {
     assert_eq!(failure["message"], expected);
     assert_eq!(failure["hint"], "wait until 2026-11-22T12:10:00Z at the latest");
     let first = first.ok();
-    world.is_valid(first.line(), "demo");
+    world.assert_valid(first.line(), "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     // The grace period starts with the confirmation.
     assert_eq!(expiries(&world, "demo")[0].1, time(START + MINUTE + DAY));
@@ -381,7 +381,7 @@ fn a_pending_rotation_can_be_replaced() {
     assert_eq!(first.code, 7, "{first:?}");
     assert!(first.err.contains("taken over"), "{}", first.err);
     assert_eq!(world.verify(first.line(), &[]), (3, "unknown".to_owned()));
-    world.is_valid(second.line(), "demo");
+    world.assert_valid(second.line(), "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     assert_eq!(world.show("demo")["secrets"].as_array().unwrap().len(), 2);
     world.run(&["audit", "verify"]).ok();
@@ -437,7 +437,7 @@ fn a_token_that_is_not_due_is_not_rotated() {
     world.wait(1);
     world.run(&["rotate", "demo", "--due", "--out", &missing]).exit(7);
     let new = world.run(&["rotate", "demo", "--due"]).ok();
-    world.is_valid(new.line(), "demo");
+    world.assert_valid(new.line(), "demo");
     assert_eq!(world.run(&["rotate", "demo", "--due"]).ok().out, "");
 }
 

@@ -381,8 +381,8 @@ fn with_revoke_the_valid_secrets_that_were_found_are_revoked() {
     assert_eq!(world.verify(&current, &[]), (3, "revoked current".into()));
     assert_eq!(world.verify(&both_new, &[]), (3, "revoked both".into()));
     assert_eq!(world.verify(&previous, &[]), (3, "revoked rotated".into()));
-    world.is_valid(&new, "rotated");
-    world.is_valid(&safe, "safe");
+    world.assert_valid(&new, "rotated");
+    world.assert_valid(&safe, "safe");
     // No valid secret is left.
     let head = world.run(&["audit", "head"]).ok().out;
     let again = world.run(&["scan", "--revoke", "--yes", &path]).ok();

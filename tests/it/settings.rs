@@ -137,7 +137,7 @@ fn settings_apply_to_later_tokens() {
         "{}",
         ran.err
     );
-    world.is_valid(&old, "old");
+    world.assert_valid(&old, "old");
     world.run(&["settings", "default-ttl", "none"]).ok();
     let endless = world.run(&["create", "endless"]).ok();
     assert!(!endless.err.contains("default lifetime"), "{}", endless.err);

@@ -130,7 +130,7 @@ fn a_missing_store_is_created_only_by_the_verbs_that_create_one() {
         let world = World::new();
         ask(&world, args).ok();
         assert!(world.database().exists(), "{args:?}");
-        world.is_sound();
+        world.assert_intact();
     }
 }
 
@@ -353,7 +353,7 @@ fn a_store_that_others_can_write_is_refused() {
     refused(&world, "store_unsafe", "chmod go-w ");
     // In a sticky directory, users cannot replace files of other users.
     fs::set_permissions(world.dir.path(), Permissions::from_mode(0o1777)).expect("a mode");
-    world.is_sound();
+    world.assert_intact();
     world.mint("sticky");
 }
 
@@ -449,7 +449,7 @@ fn a_killed_writer_does_not_stop_readers_and_the_next_write_rolls_its_change_bac
         assert!(!world.store().join("tokens.db-journal").exists());
         let names = world.real(&["list", "--format", "names"], b"").ok().out;
         assert_eq!(names, if commit == 1 { "demo\nother\nthird\n" } else { "demo\nhalf\nother\nthird\n" });
-        world.is_sound();
+        world.assert_intact();
     }
 }
 

@@ -159,7 +159,7 @@ fn the_old_secret_is_kept_if_stdout_cannot_take_the_new_one() {
                 assert_eq!(before[key], after[key], "{redirection}");
             }
             assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
-            world.is_sound();
+            world.assert_intact();
             world.real(&["rotate", "demo"], b"").ok();
         }
     }
@@ -276,6 +276,6 @@ fn fails_and_changes_nothing(world: &World, ran: &Ran, json: bool) {
     let list = world.real(&["list", "--all", "--format", "names"], b"").ok();
     assert!(!list.out.contains("demo"), "{}", list.out);
     assert_eq!(world.real(&["show", "demo"], b"").code, 4);
-    world.is_sound();
+    world.assert_intact();
     world.mint("demo");
 }

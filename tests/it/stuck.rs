@@ -69,7 +69,7 @@ fn a_delivery_to_a_full_pipe_does_not_block_other_commands() {
             document["secret"].as_str().expect("the secret is a string").to_owned()
         };
         assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
-        world.is_sound();
+        world.assert_intact();
     }
 }
 
@@ -86,7 +86,7 @@ fn a_delivery_that_was_killed_while_stuck_stays_pending_until_its_deadline() {
     assert_failure(&world.real(&["create", "demo", "--json"], b""), "under_way", 5);
     world.real(&["revoke", "demo", "--yes"], b"").ok();
     world.mint("demo");
-    world.is_sound();
+    world.assert_intact();
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_rotation_to_a_full_pipe_does_not_block_other_commands_and_keeps_the_old_sec
     drop(reader);
     assert_eq!(finished(stuck).code, 7);
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
-    world.is_sound();
+    world.assert_intact();
 }
 
 #[test]

@@ -320,8 +320,8 @@ fn no_line_is_wider_than_the_terminal_and_columns_are_aligned() {
         }
     }
     for width in 20..=220 {
-        aligned(&at(&mut world, width, &["list", "--all"]));
-        aligned(&at(&mut world, width, &["list", "--status", "active", "--sort", "expires"]));
+        assert_aligned(&at(&mut world, width, &["list", "--all"]));
+        assert_aligned(&at(&mut world, width, &["list", "--status", "active", "--sort", "expires"]));
         let chosen = ["list", "--columns", "description,labels,name,scopes,id"];
         for args in [&["show", &primary][..], &["scopes", "list"], &["audit"], &["settings"], &chosen] {
             at(&mut world, width, args);
@@ -335,7 +335,7 @@ fn no_line_is_wider_than_the_terminal_and_columns_are_aligned() {
 
 /// Fails unless every cell starts below the start of its heading.
 #[track_caller]
-fn aligned(table: &str) {
+fn assert_aligned(table: &str) {
     let columns: Vec<Vec<char>> = table.lines().map(columns).collect();
     let blank = |line: &[char], at: usize| line.get(at).is_none_or(|c| *c == ' ');
     let starts = |line: &[char], at: usize| !blank(line, at) && (at == 0 || blank(line, at - 1));

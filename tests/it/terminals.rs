@@ -93,7 +93,7 @@ impl Screen {
 
     /// Types text.
     #[track_caller]
-    pub fn say(&self, text: &str) {
+    pub fn type_text(&self, text: &str) {
         self.press(&["-l", text]);
     }
 
@@ -102,7 +102,7 @@ impl Screen {
     pub fn run(&self, command: &str) {
         // The screen is cleared first, so that output of an earlier command is not taken for output of this one.
         self.press(&["-R"]);
-        self.say(&format!("{command}; echo EXIT $?"));
+        self.type_text(&format!("{command}; echo EXIT $?"));
         self.press(&["Enter"]);
     }
 

@@ -198,7 +198,7 @@ fn a_use_is_recorded_once_a_minute_and_only_if_the_secret_is_valid() {
     );
 
     std::fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed");
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
     assert_eq!((last_used(&world, "demo"), &world.show("demo")["usage_since"]), (Value::Null, &Value::Null));
 }
 
@@ -254,8 +254,8 @@ fn a_secret_is_read_from_stdin_a_file_or_the_terminal() {
     let pasted = format!(" Bearer {secret} ");
     assert_eq!(world.verify(&pasted, &[]), (3, "malformed".into()));
     world.at_terminal(&[Answer::Type(secret), Answer::Type(pasted), Answer::CtrlC]);
-    world.is_valid("", "demo");
-    world.is_valid("", "demo");
+    world.assert_valid("", "demo");
+    world.assert_valid("", "demo");
     assert_eq!(world.verify("", &[]).0, 130);
     world.refuses_once(&["verify", "--no-input"], 2, "input_needed");
 }
@@ -322,11 +322,11 @@ fn an_expired_secret_does_not_become_valid_again_if_the_clock_is_set_back() {
     let message = "the clock says 2026-12-12T12:00:00Z, but the last change was made at 2027-01-01T12:00:00Z";
     assert!(failure["message"].as_str().expect("the message is a string").contains(message), "{failure}");
     // Verdicts that do not depend on the clock are still given.
-    world.is_valid(&endless, "endless");
+    world.assert_valid(&endless, "endless");
     world.run(&["disable", "demo"]).ok();
     assert_eq!(world.verify(&secret, &[]), (3, "disabled demo".to_owned()));
     // A delivery does not make the wrong clock correct.
     world.refuses(&["rotate", "endless"], 6, "clock");
     world.run(&["enable", "demo", "--accept-clock"]).ok();
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
 }

@@ -120,7 +120,7 @@ fn copying_is_offered_only_if_a_clipboard_can_be_reached() {
         let held = world.clipboards.borrow().holds.as_ref().map(|(_, secret, _)| secret.clone());
         let secret = held.unwrap_or(ran.line().to_owned());
         world.terminal = Terminal::default();
-        world.is_valid(&secret, "ci");
+        world.assert_valid(&secret, "ci");
     }
 }
 
@@ -131,7 +131,7 @@ fn optional_answers_can_be_left_empty() {
     let ran = world.run(&["create"]).ok();
     assert!(ran.err.contains("warning: created a new store"), "{ran:?}");
     world.terminal = Terminal::default();
-    world.is_valid(ran.line(), "ci");
+    world.assert_valid(ran.line(), "ci");
     let token = world.show("ci");
     for key in ["description", "owner", "icon", "not_before", "rotate_every"] {
         assert_eq!(token[key], json!(null), "{key}");

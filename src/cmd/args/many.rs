@@ -1,6 +1,6 @@
 //! A change of several tokens, which are selected, shown and confirmed, and then changed in one transaction.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use super::change::ChangeArgs;
 use super::choice::{Choice, Differs};
@@ -106,8 +106,10 @@ impl Many<'_> {
         let about = (choice.count(), only, names);
         let question = question(self.action, self.part(choice), about, now);
         if choice.is_by_filter() && app.can_ask() && !app.assumes_yes() {
-            list_to_ask(app, store, now, |list| {
-                choice.each(store, now, |page| write_page(list, page.into_iter().map(|(_, token)| token)))
+            list_to_ask(app, store, now, |list, out| {
+                choice.each(store, now, |page| {
+                    list.page(page.iter().map(|(_, token)| token), out).map_err(Error::Output)
+                })
             })?;
         }
         app.confirm(&question)
@@ -125,9 +127,10 @@ impl Many<'_> {
             return document_of(app, store, choice, (false, true), now);
         }
         if choice.changes > 0 {
-            list_to_show(app, store, now, |list| {
+            list_to_show(app, store, now, |list, out| {
                 choice.each(store, now, |page| {
-                    write_page(list, page.into_iter().filter(|(differs, _)| *differs).map(|(_, token)| token))
+                    let changed = page.iter().filter(|(differs, _)| *differs).map(|(_, token)| token);
+                    list.page(changed, out).map_err(Error::Output)
                 })
             })?;
         }
@@ -190,11 +193,6 @@ fn unread(err: Error) -> Error {
     }
 }
 
-fn write_page(list: &mut List<'_>, tokens: impl Iterator<Item = Token>) -> Result<(), Error> {
-    let tokens: Vec<Token> = tokens.collect();
-    if tokens.is_empty() { Ok(()) } else { list.page(&tokens).map_err(Error::Output) }
-}
-
 /// Applies a change within a transaction to each of these tokens that still exists. Returns for each whether it
 /// made a difference.
 pub fn change_all(
@@ -229,7 +227,7 @@ pub fn ask(
     let only = if let [one] = tokens { Some(one) } else { None };
     let question = question(action, None, (tokens.len(), only, Vec::new()), now);
     if app.can_ask() && !app.assumes_yes() {
-        list_to_ask(app, store, now, |list| list.page(tokens).map_err(Error::Output))?;
+        list_to_ask(app, store, now, |list, out| list.page(tokens, out).map_err(Error::Output))?;
     }
     app.confirm(&question)
 }
@@ -256,12 +254,12 @@ fn list_to_ask(
     app: &mut App<'_>,
     store: &Store,
     now: Timestamp,
-    fill: impl FnOnce(&mut List<'_>) -> Result<(), Error>,
+    fill: impl FnOnce(&mut List, &mut dyn io::Write) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let (times, screen) = (store.times(now), app.talk_screen());
-    let mut list = List::new(Format::Table, None, times, screen, &mut *app.ctx.stderr);
-    fill(&mut list)?;
-    list.finish().map_err(Error::Output)
+    let mut list = List::new(Format::Table, None, times, screen);
+    fill(&mut list, &mut *app.ctx.stderr)?;
+    app.ctx.stderr.flush().map_err(Error::Output)
 }
 
 /// What a rehearsal prints.
@@ -269,13 +267,13 @@ fn list_to_show(
     app: &mut App<'_>,
     store: &Store,
     now: Timestamp,
-    fill: impl FnOnce(&mut List<'_>) -> Result<(), Error>,
+    fill: impl FnOnce(&mut List, &mut dyn io::Write) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let (times, screen) = (store.times(now), app.screen());
     let format = if app.ctx.terminal.stdout { Format::Table } else { Format::Tsv };
-    let mut list = List::new(format, None, times, screen, &mut *app.ctx.stdout);
-    fill(&mut list)?;
-    list.finish().map_err(Error::Output)
+    let mut list = List::new(format, None, times, screen);
+    fill(&mut list, &mut *app.ctx.stdout)?;
+    app.ctx.stdout.flush().map_err(Error::Output)
 }
 
 /// The last use of a token, by which a person can tell whether somebody still needs it.
@@ -299,7 +297,7 @@ pub fn show(
     let would: Vec<Token> = tokens.iter().filter(|one| one.changed).map(|one| one.token.clone()).collect();
     let count = would.len();
     if count > 0 {
-        list_to_show(app, store, now, |list| list.page(&would).map_err(Error::Output))?;
+        list_to_show(app, store, now, |list, out| list.page(&would, out).map_err(Error::Output))?;
     }
     app.talk().note(&format!("{count} would be {done}; nothing was changed"));
     Ok(Outcome::Done)

@@ -18,6 +18,7 @@ pub mod many;
 pub mod memory;
 pub mod newcomer;
 pub mod plan;
+pub mod rare;
 pub mod replica;
 pub mod route;
 pub mod secret;

@@ -10,7 +10,7 @@ use crate::store::Location;
 #[cfg(feature = "postgres")]
 use crate::store::{Address, Lag, Relay, is_url};
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Replica {
     /// On a replica, refuse to answer if its data is older than this
     #[arg(long, value_name = "DURATION", value_parser = max_lag)]

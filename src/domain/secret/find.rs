@@ -87,6 +87,9 @@ mod tests {
         wrong[20] ^= 1;
         assert!(!contains_secret(&wrong));
         assert!(!contains_secret(b"tkn_short") && !contains_secret(b"") && !contains_secret(&[b'_'; 100]));
+        assert!(!contains_secret(&[b'A'; 100]), "no underscore");
+        let cut = [&[b' '; 100], &secret.expose()[..40]].concat();
+        assert!(!contains_secret(&cut), "the text ends before the secret does");
     }
 
     #[test]

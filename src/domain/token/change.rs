@@ -118,8 +118,9 @@ impl Token {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::token::StoredSecret;
-    use crate::domain::token::tests::{at, secret, token};
+    use crate::domain::token::tests::{at, delivery, secret, token};
+    use crate::domain::token::{Delivery, StoredSecret};
+    use crate::domain::when::Span;
 
     #[test]
     fn a_new_lifetime_does_not_change_a_revoked_secret() {
@@ -132,5 +133,29 @@ mod tests {
         let mut it = token(vec![revoked.clone(), secret(2, 5)]);
         it.set_lifetime(Lifetime::Until(at(20)), Some(at(20)));
         assert_eq!((&it.secrets[0], it.secrets[1].expires_at), (&revoked, Some(at(20))));
+    }
+
+    /// After a confirmation with this grace period, when the secrets of a token with a provisional one expire.
+    fn ends(secrets: Vec<StoredSecret>, grace: Option<Span>) -> Vec<Option<i64>> {
+        let provisional = StoredSecret { delivered_at: None, ..secret(9, 10) };
+        let mut it = token(secrets.into_iter().chain([provisional]).collect());
+        it.delivery = Some(Delivery { grace, ..delivery(9) });
+        it.confirm(at(10));
+        it.secrets.iter().map(|secret| secret.expires_at.map(|end| end.since(at(0)))).collect()
+    }
+
+    #[test]
+    fn a_secret_that_is_over_keeps_its_end_when_another_is_confirmed() {
+        let over = |row| StoredSecret { expires_at: Some(at(5)), ..secret(row, 0) };
+        let previous = StoredSecret { superseded_at: Some(at(2)), ..over(1) };
+        assert_eq!(ends(vec![previous, over(2)], None), [Some(5), Some(5), None]);
+    }
+
+    #[test]
+    fn a_later_and_shorter_grace_period_does_not_shorten_an_earlier_one() {
+        let previous =
+            StoredSecret { superseded_at: Some(at(5)), expires_at: Some(at(90_000)), ..secret(1, 0) };
+        let ends = ends(vec![previous, secret(2, 5)], Some(Span::hours(1)));
+        assert_eq!(ends, [Some(90_000), Some(3_610), None]);
     }
 }

@@ -120,7 +120,7 @@ mod tests {
         let mut it = token(vec![secret(1, 0)]);
         (it.owner, it.icon) = (Some("alice".to_owned()), Some("*".to_owned()));
         let change = TokenChange { icon: Field::Set(None), ..TokenChange::default() };
-        let after = change.apply(&it, &Settings::default(), at(1)).expect("allowed");
+        let after = change.apply(&it, &Settings::default(), at(1)).expect("the change is allowed");
         assert_eq!((after.owner.as_deref(), after.icon), (Some("alice"), None));
         let nothing = TokenChange::default().apply(&it, &Settings::default(), at(1));
         assert_eq!(nothing, Ok(it));
@@ -133,5 +133,17 @@ mod tests {
         let settings = Settings { require_owner: true, ..Settings::default() };
         let change = TokenChange { owner: Field::Set(None), ..TokenChange::default() };
         assert!(matches!(change.apply(&it, &settings, at(1)), Err(Refused::Forbidden(_))));
+    }
+
+    #[test]
+    fn a_new_lifetime_that_ends_before_the_start_is_refused_and_an_old_one_is_left_alone() {
+        let mut it = token(vec![secret(1, 0)]);
+        it.not_before = Some(at(90_000));
+        let change = TokenChange { lifetime: Some(Lifetime::Ttl(Span::hours(1))), ..TokenChange::default() };
+        let Err(Refused::Invalid(why)) = change.apply(&it, &Settings::default(), at(1)) else { panic!() };
+        assert!(why.message.contains("before it becomes valid"), "{}", why.message);
+        it.secrets[0].expires_at = Some(at(90_000));
+        let nothing = TokenChange::default().apply(&it, &Settings::default(), at(1));
+        assert_eq!(nothing, Ok(it));
     }
 }

@@ -123,3 +123,64 @@ impl Token {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::tests::{at, delivery, secret, token};
+
+    fn file(path: &str) -> Destination {
+        Destination::File { path: path.to_owned() }
+    }
+
+    /// A token that remembers the file `/a` and the hook `reload`, both of user 7 on the host `old`.
+    fn remembering() -> Token {
+        Token {
+            destination: Some(RememberedDestination {
+                destination: file("/a"),
+                host: Some("old".to_owned()),
+                uid: 7,
+            }),
+            hook: Some("reload".to_owned()),
+            ..token(vec![secret(1, 0)])
+        }
+    }
+
+    #[test]
+    fn the_first_destination_is_remembered_unless_another_hook_would_be_replaced() {
+        let (a, b) = (file("/a"), file("/b"));
+        let memory = |it: &Token, receiver, after| {
+            let memory = it.memory_of(receiver, after, Remember::First);
+            (memory.remember, memory.hook)
+        };
+        let (run, reload) = (|| Some("run".to_owned()), || Some("reload".to_owned()));
+        let new = token(vec![secret(1, 0)]);
+        assert_eq!(memory(&new, Some(&a), Some("run")), (true, run()));
+        assert_eq!(memory(&new, None, Some("run")), (false, run()));
+        let hooked = Token { destination: None, ..remembering() };
+        assert_eq!(memory(&hooked, Some(&a), None), (true, reload()));
+        assert_eq!(memory(&hooked, Some(&a), Some("reload")), (true, reload()));
+        assert_eq!(memory(&hooked, Some(&a), Some("run")), (false, run()));
+        assert_eq!(memory(&hooked, None, None), (false, None), "stdout");
+        assert_eq!(memory(&remembering(), Some(&a), None), (false, reload()));
+        assert_eq!(memory(&remembering(), Some(&b), None), (false, None), "elsewhere once");
+    }
+
+    #[test]
+    fn a_remembered_hook_runs_as_its_owner_and_any_other_as_the_user_who_delivered() {
+        let owner = |path: &str, hook: &str| {
+            let mut it = remembering();
+            let (target, hook) = (Some(path.to_owned()), Some(hook.to_owned()));
+            let host = Some("new".to_owned());
+            let delivery =
+                Delivery { destination: DestinationKind::File, target, hook, host, uid: 8, ..delivery(1) };
+            it.apply_memory(&delivery, None, at(5));
+            let pending = it.pending_hook.clone().expect("a hook");
+            assert_eq!((it.has_hook_of(pending.uid), it.has_hook_of(9)), (true, false));
+            (pending.uid, pending.host.expect("a host"))
+        };
+        assert_eq!(owner("/a", "reload"), (7, "old".to_owned()));
+        assert_eq!(owner("/a", "run"), (8, "new".to_owned()));
+        assert_eq!(owner("/b", "reload"), (8, "new".to_owned()));
+    }
+}

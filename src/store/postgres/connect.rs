@@ -149,6 +149,8 @@ impl Postgres {
             usage_since: number(2).and_then(Timestamp::from_unix),
             narrow: row.get(3) != Some("t"),
             recent: RefCell::new(HashMap::new()),
+            uses: RefCell::new(Vec::new()),
+            stays: Cell::new(false),
             blocks: RefCell::new(uses::Blocks::default()),
             look: Cell::new(None),
         };

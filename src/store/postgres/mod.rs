@@ -60,6 +60,10 @@ pub struct Postgres {
     narrow: bool,
     /// The uses that were recorded within the last minute, by kind and row.
     recent: RefCell<HashMap<(i64, i64), (uses::Tag, i64)>>,
+    /// Those that were not sent yet: kind, row, tag and time.
+    uses: RefCell<Vec<(i64, i64, u32, i64)>>,
+    /// Whether it answers many questions, so that it need not wait for what nobody asks.
+    pub stays: Cell<bool>,
     blocks: RefCell<uses::Blocks>,
     /// Of a replica, what the transaction under way has found of it.
     look: Cell<Option<freshness::Look>>,

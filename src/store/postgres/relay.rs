@@ -67,6 +67,7 @@ fn work(primary: &Address, uses: &Receiver<Message>) {
         }
         if let Some(connection) = &connection {
             connection.record(kind, row, tag, at);
+            connection.send_uses();
         }
     }
 }

@@ -56,7 +56,7 @@ impl Postgres {
         self.blocks.borrow_mut().clear();
     }
 
-    /// Records a use now, unless this process did so within the last minute. Errors are ignored.
+    /// Notes a use for [`Self::send_uses`], unless this process did so within the last minute.
     pub fn record(&self, kind: Kind, row: i64, tag: Tag, now: Timestamp) {
         let (key, at) = ((kind as i64, row), now.unix());
         let last = self.recent.borrow().get(&key).copied();
@@ -68,14 +68,34 @@ impl Postgres {
                 relay.send(kind, row, tag, now);
             }
         } else {
-            let sql = "SELECT record_use(?1, ?2, ?3, ?4)";
-            let tag_bytes: &[u8] = &tag;
-            let _ = self.prepare(sql).query(&[&key.0, &row, &tag_bytes, &at]);
+            self.uses.borrow_mut().push((key.0, row, u32::from_be_bytes(tag), at));
         }
         let mut recent = self.recent.borrow_mut();
         if recent.len() >= REMEMBERED {
             recent.clear();
         }
         recent.insert(key, (tag, at));
+    }
+
+    /// Records the uses that were noted, together. Errors are ignored, and a connection that answers more questions does not
+    /// wait for it.
+    pub fn send_uses(&self) {
+        let mut uses = self.uses.take();
+        if uses.is_empty() {
+            return;
+        }
+        // Two gates that write the same rows in different order would wait for each other.
+        uses.sort_unstable();
+        let rows: Vec<String> = uses
+            .iter()
+            .map(|(kind, row, tag, at)| format!("({kind}, {row}, '\\x{tag:08x}'::bytea, {at})"))
+            .collect();
+        let sql = format!("SELECT record_use(k, r, t, a) FROM (VALUES {}) v (k, r, t, a)", rows.join(", "));
+        let mut client = self.client.borrow_mut();
+        if self.stays.get() {
+            client.send(&sql);
+        } else {
+            let _ = client.batch_execute(&sql);
+        }
     }
 }

@@ -37,7 +37,7 @@ mod share;
 mod uses;
 mod v1;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub use share::share;
 
 use super::engine::{Fault, Prepared, Purpose, Transaction};
 use super::recorder::Recorder;
-use super::usage::{Kind, Usage};
+use super::usage::{Kind, Usages};
 use super::{AuditReport, FIRST, Matched, PAGE, Step, Store, StoreError, View, Watch, Write};
 use crate::domain::digest::Digest;
 use crate::domain::event::Anchor;
@@ -85,8 +85,7 @@ pub struct Sqlite {
     once: bool,
     /// Whether the transaction that checked the store is still open. The first question uses it.
     began: Cell<bool>,
-    /// The usage files. They are opened when they are first needed, because most verdicts do not need them.
-    usage: [OnceCell<Usage>; 3],
+    pub usages: Usages,
     /// The same files, for recording uses.
     recorders: RefCell<[Recorder; 3]>,
     /// The copy that is read instead of a store with a hot journal.
@@ -116,7 +115,7 @@ impl Sqlite {
         Self {
             conn,
             checked: None,
-            usage: Default::default(),
+            usages: Usages::new(uses::beside(&found)),
             recorders: RefCell::new(Kind::ALL.map(|kind| Recorder::new(kind.file()))),
             found,
             version: Cell::new(version),

@@ -1,4 +1,4 @@
-//! Reads and records in the usage files beside the database when secrets were last used.
+//! Records in files beside the database when secrets were last used.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -6,19 +6,9 @@ use super::Sqlite;
 use super::found::Found;
 use crate::domain::token::{Grant, Token};
 use crate::domain::when::Timestamp;
-use crate::store::usage::{Beside, Kind, Tag, Usage, scope_tag, scope_tag_v1};
+use crate::store::usage::{Beside, Kind, Tag, scope_tag};
 
 impl Sqlite {
-    pub fn usage(&self, kind: Kind) -> &Usage {
-        self.usage[kind as usize].get_or_init(|| Usage::to_read(beside(&self.found), kind.file()))
-    }
-
-    /// When a granted scope was last required.
-    pub fn last_required(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
-        let last = |tag| self.usage(Kind::Asks).last(grant.row, tag, token.created_at, now);
-        last(scope_tag(&token.id, grant)).or_else(|| last(scope_tag_v1(&token.id, grant)))
-    }
-
     pub fn record(&self, kind: Kind, row: i64, tag: Tag, created: Timestamp, now: Timestamp) {
         let recorder = &mut self.recorders.borrow_mut()[kind as usize];
         recorder.record(beside(&self.found), &self.found.database, row, tag, created, now);

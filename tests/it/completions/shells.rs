@@ -35,9 +35,9 @@ impl Shell {
     /// Fails unless TAB turns `typed` into `line`. A `#` is typed after it to show where the cursor is.
     #[track_caller]
     fn completes(&self, typed: &str, line: &str) {
-        self.screen.say(typed);
+        self.screen.type_text(typed);
         self.screen.press(&["Tab"]);
-        self.screen.say("#");
+        self.screen.type_text("#");
         let line = format!("> {line}#");
         self.screen.wait_for(&line, |shown| shown.lines().any(|shown| shown == line));
         self.screen.press(&["C-u"]);
@@ -46,7 +46,7 @@ impl Shell {
     /// Fails unless pressing TAB this often shows all of these texts. They stay on the screen.
     #[track_caller]
     fn shows(&self, typed: &str, tabs: usize, expected: &[&str]) {
-        self.screen.say(typed);
+        self.screen.type_text(typed);
         self.screen.press(&vec!["Tab"; tabs]);
         self.screen.wait_for(&format!("{expected:?}"), |shown| {
             expected.iter().all(|text| format!("{shown}\n").contains(text))

@@ -15,7 +15,7 @@ fn a_command_can_ask_on_the_terminal() {
     screen
         .run("tokenctl create demo --exec 'echo Sure; read answer </dev/tty; echo $answer >said; cat >got'");
     screen.wait("Sure");
-    screen.say("indeed");
+    screen.type_text("indeed");
     screen.press(&["Enter"]);
     screen.wait("EXIT 0");
     assert_eq!(fs::read_to_string(world.path("said")).expect("the file can be read"), "indeed\n");
@@ -23,7 +23,7 @@ fn a_command_can_ask_on_the_terminal() {
     assert_eq!(world.real(&["verify"], &got).ok().line(), "valid demo");
     // The shell can read from its terminal again.
     screen.run("read again; echo $again");
-    screen.say("mine");
+    screen.type_text("mine");
     screen.press(&["Enter"]);
     screen.wait_for("EXIT 0", |shown| shown.contains("\nmine\nEXIT 0"));
 }
@@ -55,7 +55,7 @@ fn a_script_can_use_its_terminal_again_after_the_command() {
     world.write("script", "tokenctl create demo -q --exec 'cat >got'; echo Next; read next; echo $next\n");
     screen.run("sh script");
     screen.wait("Next");
-    screen.say("mine");
+    screen.type_text("mine");
     screen.press(&["Enter"]);
     screen.wait_for("EXIT 0", |shown| shown.contains("\nmine\nEXIT 0"));
 }

@@ -84,7 +84,7 @@ fn a_program_that_is_killed_at_a_system_call_loses_no_secret_and_leaves_none_beh
     let calls = "sendto,recvfrom,write,fsync,renameat2,rename,unlinkat,linkat";
     let (mut tried, mut made) = (0, 0);
     // A creation makes hundreds.
-    for at in (1..2_000).step_by(super::every(11)) {
+    for at in (1..2_000).step_by(super::every(4)) {
         // In one store for all of them, each would have more to do than the one before.
         let store = Fixture::new();
         let name = format!("k{at}");

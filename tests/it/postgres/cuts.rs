@@ -32,7 +32,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    pub fn start(socket: PathBuf, cut: Cut, at: usize) -> Self {
+    /// Cuts at one of the requests that contain `only`.
+    pub fn start(socket: PathBuf, cut: Cut, only: &'static str, at: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let seen = Arc::new(AtomicUsize::new(0));
@@ -41,7 +42,7 @@ impl Proxy {
             for client in listener.incoming().flatten() {
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
                 let count = Arc::clone(&count);
-                thread::spawn(move || pass(client, server, cut, at, &count));
+                thread::spawn(move || pass(client, server, cut, only, at, &count));
             }
         });
         Self { port, seen }
@@ -60,7 +61,7 @@ fn message(from: &mut impl Read, is_first: bool) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, at: usize, seen: &AtomicUsize) {
+fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, only: &str, at: usize, seen: &AtomicUsize) {
     let (mut to_client, mut from_server) =
         (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
     let mute = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -93,7 +94,9 @@ fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, at: usize, seen
         // Nothing depends on the request that closes statements at the end.
         let asks = kinds.iter().any(|kind| !matches!(kind, b'C' | b'S' | b'X'));
         kinds.clear();
-        let here = asks && seen.fetch_add(1, Ordering::SeqCst) == at;
+        let is_counted =
+            asks && (only.is_empty() || request.windows(only.len()).any(|part| part == only.as_bytes()));
+        let here = is_counted && seen.fetch_add(1, Ordering::SeqCst) == at;
         match cut {
             Cut::Before if here => break,
             Cut::Within if here => {
@@ -124,8 +127,14 @@ fn a_connection_cut_anywhere_loses_no_secret_and_leaves_none_behind() {
         return;
     }
     let done = thread::scope(|scope| {
-        let each = [Cut::Before, Cut::Within, Cut::After].map(|cut| scope.spawn(move || cut_everywhere(cut)));
-        each.map(|it| it.join().expect("a kind of cut"))
+        // A few of all requests, and each COMMIT.
+        let kinds = [("", super::every(7)), ("COMMIT", 1)];
+        let each = kinds.into_iter().flat_map(|(only, step)| {
+            [Cut::Before, Cut::Within, Cut::After]
+                .map(|cut| scope.spawn(move || cut_everywhere(cut, only, step)))
+        });
+        let each: Vec<_> = each.collect();
+        each.into_iter().map(|it| it.join().expect("a kind of cut")).collect::<Vec<_>>()
     });
     let [tried, made, in_doubt] = [0, 1, 2].map(|at| done.iter().map(|counts| counts[at]).sum::<usize>());
     println!("{tried} cuts: {made} tokens made, {in_doubt} of them by recovery");
@@ -133,14 +142,14 @@ fn a_connection_cut_anywhere_loses_no_secret_and_leaves_none_behind() {
 }
 
 /// How often a connection was cut so, how many tokens were created all the same, and how many of these by recovery.
-fn cut_everywhere(cut: Cut) -> [usize; 3] {
+fn cut_everywhere(cut: Cut, only: &'static str, step: usize) -> [usize; 3] {
     let dir = tempfile::tempdir_in("/dev/shm").expect("a directory");
     let (mut tried, mut made, mut in_doubt) = (0, 0, 0);
-    for at in (1..5_000).step_by(super::every(13)) {
+    for at in (usize::from(only.is_empty())..5_000).step_by(step) {
         // In one store for all of them, each would have more to do than the one before.
         let store = Fixture::new();
-        let proxy = Proxy::start(socket(), cut, at);
-        let name = format!("{cut:?}-{at}").to_lowercase();
+        let proxy = Proxy::start(socket(), cut, only, at);
+        let name = format!("{cut:?}-{only}{at}").to_lowercase();
         let file = dir.path().join(&name);
         let args = ["create", &name, "--out", file.to_str().expect("UTF-8"), "--no-remember"];
         let ran = run(store.through(proxy.port).args(args), b"");
@@ -150,24 +159,24 @@ fn cut_everywhere(cut: Cut) -> [usize; 3] {
             break;
         }
         tried += 1;
-        assert!(matches!(ran.code, 0 | 1 | 6), "{cut:?} at {at}: {ran:?}");
+        assert!(matches!(ran.code, 0 | 1 | 6), "{cut:?} at {only} {at}: {ran:?}");
         if ran.code != 0 {
             // Whatever was left open is past its time, and the next change finishes it.
             store.sql("UPDATE tokenctl.delivery SET deadline = 1600000000");
             let _ = store.run(&["revoke", "nobody", "--yes"]);
         }
         if let Ok(secret) = std::fs::read(&file) {
-            assert_eq!(store.verify(&secret), format!("valid {name}\n"), "{cut:?} at {at}: {ran:?}");
+            assert_eq!(store.verify(&secret), format!("valid {name}\n"), "{cut:?} at {only} {at}: {ran:?}");
             made += 1;
             in_doubt += usize::from(ran.code != 0);
         } else {
-            assert_ne!(ran.code, 0, "{cut:?} at {at}: a secret that nobody has");
+            assert_ne!(ran.code, 0, "{cut:?} at {only} {at}: a secret that nobody has");
             let sql =
                 format!("SELECT count(*) FROM tokenctl.tokens WHERE name = '{name}' AND revoked_at IS NULL");
             assert_eq!(
                 store.sql(&sql),
                 "0",
-                "{cut:?} at {at}: the store believes that somebody has it: {ran:?}"
+                "{cut:?} at {only} {at}: the store believes that somebody has it: {ran:?}"
             );
         }
     }

@@ -146,6 +146,22 @@ fn a_replica_verifies_only_while_a_heartbeat_shows_its_age() {
     });
 }
 
+/// By the clock of this host such a heartbeat is young enough, as it would be by a clock that has stopped.
+#[test]
+fn a_heartbeat_that_nobody_has_seen_change_proves_nothing() {
+    if !have() {
+        return;
+    }
+    let primary = primary();
+    let secret = at(&primary, &["create", "web"], b"").ok().line().to_owned();
+    let (replica, _link) = replica(&primary, "r1", &[]);
+    let ahead = "INSERT INTO tokenctl.beat SELECT 'x', (extract(epoch FROM clock_timestamp()) + 7) * 1000000";
+    primary.sql("tokens", ahead);
+    let beats = "SELECT count(*) FROM tokenctl.beat";
+    until("the replica has it", || replica.ask("tokens", beats).as_deref() == Some("1"));
+    is_stale(&verified(&replica, "8s", &secret));
+}
+
 #[test]
 fn a_replica_that_goes_on_ten_seconds_late_is_never_believed() {
     if !have() {

@@ -13,7 +13,7 @@ use super::{Fixture, socket};
 
 /// How many requests a creation sends.
 fn creation(store: &Fixture, name: &str, dir: &Path) -> usize {
-    let proxy = Proxy::start(socket(), Cut::Before, usize::MAX);
+    let proxy = Proxy::start(socket(), Cut::Before, "", usize::MAX);
     let args = ["create", name, "--no-remember", "--out"];
     run(store.through(proxy.port).args(args).arg(dir.join(name)), b"").ok();
     proxy.seen.load(Ordering::SeqCst)

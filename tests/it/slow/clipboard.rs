@@ -80,7 +80,7 @@ fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
     let held = world.clipboards.borrow().holds.clone();
     let (method, secret, stay) = held.expect("nothing was copied");
     assert_eq!((method, stay), (CopyMethod::Display, Some(Duration::from_secs(45))));
-    world.is_valid(&secret, "demo");
+    world.assert_valid(&secret, "demo");
     let id = world.show("demo")["id"].as_str().expect("the id is a string").to_owned();
     let messages = format!(
         "created `demo` ({id}), expires 2026-12-22T12:00:00Z (in 30 days)\n\
@@ -92,7 +92,7 @@ fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
     let held = world.clipboards.borrow().holds.clone();
     let (_, new, stay) = held.expect("nothing was copied");
     assert_eq!((ran.out.as_str(), stay), ("", Some(Duration::from_secs(120))));
-    world.is_valid(&new, "demo");
+    world.assert_valid(&new, "demo");
     assert_eq!(world.verify(&secret, &[]), (0, "valid demo previous".to_owned()));
 }
 
@@ -172,7 +172,7 @@ fn if_a_clipboard_fails_the_secret_is_rolled_back() {
     }
     assert_eq!(world.names(&["--all"]), ["demo"]);
     assert_eq!(world.show("demo")["secrets"].as_array().expect("`secrets` is an array").len(), 1);
-    world.is_valid(&old, "demo");
+    world.assert_valid(&old, "demo");
     world.run(&["audit", "verify"]).ok();
 }
 

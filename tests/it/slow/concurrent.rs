@@ -85,7 +85,7 @@ fn fifty_processes_with_twenty_creates_each_create_a_thousand_tokens_and_one_sto
     // The store has two events of `init`, and two of each `create`: the creation and the confirmation.
     let audit = world.real(&["audit", "verify", "--json"], b"").ok().json();
     assert_eq!(audit["events"], 2 + 2 * PROCESSES * CREATES);
-    world.is_sound();
+    world.assert_intact();
     let mut files: Vec<_> = world.bytes().into_iter().map(|(name, _)| name).collect();
     files.sort();
     assert_eq!(files, ["tokens.db", "usage.refused", "usage.scopes", "usage.secrets"]);
@@ -125,7 +125,7 @@ fn only_one_of_many_simultaneous_creates_with_the_same_name_succeeds() {
         assert!(if_missing || results.iter().filter(|ran| ran.code == 5).count() == AT_ONCE - 1);
         assert_eq!(world.real(&["verify"], secrets[0].as_bytes()).ok().line(), "valid demo");
         assert_eq!(world.real(&["list", "--all", "--format", "names"], b"").ok().out, "demo\n");
-        world.is_sound();
+        world.assert_intact();
     }
 }
 
@@ -144,7 +144,7 @@ fn simultaneous_changes_to_one_token_are_all_kept() {
         }
     });
     assert_eq!(world.look_at("demo")["labels"].as_object().map(serde_json::Map::len), Some(AT_ONCE));
-    world.is_sound();
+    world.assert_intact();
 }
 
 #[test]

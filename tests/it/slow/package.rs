@@ -19,9 +19,9 @@ fn the_debian_package_can_be_installed_used_and_removed() {
     let package = world.path("tokenctl.deb");
     cargo(&["deb", "--locked", "--output", &package]);
     let installed = Installed::from(&package);
-    works(&world, Path::new("/usr/bin/tokenctl"));
-    reads(&world);
-    completes(&world);
+    assert_works(&world, Path::new("/usr/bin/tokenctl"));
+    assert_man_finds_the_pages(&world);
+    assert_completes(&world);
     let files = files_of_the_package();
     assert!(files.len() > 10 && files.iter().all(|file| file.exists()), "{files:?}");
     drop(installed);
@@ -31,12 +31,12 @@ fn the_debian_package_can_be_installed_used_and_removed() {
     // `cargo install` can use the build that exists now.
     let root = world.path("root");
     cargo(&["install", "--path", ".", "--locked", "--offline", "--root", &root]);
-    works(&world, &Path::new(&root).join("bin/tokenctl"));
+    assert_works(&world, &Path::new(&root).join("bin/tokenctl"));
 }
 
 /// Fails unless the program works.
 #[track_caller]
-fn works(world: &World, program: &Path) {
+fn assert_works(world: &World, program: &Path) {
     let at = |args: &[&str], input: &[u8]| {
         let mut command = Command::new(program);
         command.env_clear().env("TOKENCTL_STORE", world.path("store"));
@@ -51,7 +51,7 @@ fn works(world: &World, program: &Path) {
 
 /// Fails unless `man` finds the pages.
 #[track_caller]
-fn reads(world: &World) {
+fn assert_man_finds_the_pages(world: &World) {
     for page in ["tokenctl", "tokenctl-create"] {
         let man = |args: &[&str]| {
             let mut man = Command::new("man");
@@ -68,7 +68,7 @@ fn reads(world: &World) {
 
 /// Fails unless TAB completes in shells without any configuration.
 #[track_caller]
-fn completes(world: &World) {
+fn assert_completes(world: &World) {
     let shells = [
         ("rc", "PS1='> '\n. /usr/share/bash-completion/bash_completion", "bash --noprofile --rcfile rc"),
         (".zshrc", "PS1='> '\nautoload -Uz compinit\ncompinit -u", "zsh -d"),
@@ -88,9 +88,9 @@ fn completes(world: &World) {
         let screen = Screen::of(command.env("HOME", home).current_dir(home), (80, 24));
         screen.wait(">");
         // A `#` is typed to show where the cursor is. Elvish adds no space after a word.
-        screen.say("tokenctl sh");
+        screen.type_text("tokenctl sh");
         screen.press(&["Tab"]);
-        screen.say("#");
+        screen.type_text("#");
         screen.wait(if shell.starts_with("elvish") { "> tokenctl show#" } else { "> tokenctl show #" });
     }
 }

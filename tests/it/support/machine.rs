@@ -246,7 +246,7 @@ struct FakeClipboard {
 }
 
 impl FakeClipboard {
-    fn works(&self, what: &str) -> io::Result<()> {
+    fn fail_if_configured(&self, what: &str) -> io::Result<()> {
         let fails = self.all.borrow().fails == Some(what);
         if fails { Err(io::Error::other("it fails")) } else { Ok(()) }
     }
@@ -254,7 +254,7 @@ impl FakeClipboard {
 
 impl Clipboard for FakeClipboard {
     fn put(&mut self, text: &[u8]) -> io::Result<()> {
-        self.works("put")?;
+        self.fail_if_configured("put")?;
         self.now.set(self.now.get() + self.all.borrow().slow);
         let text = String::from_utf8(text.to_vec()).expect("the bytes are UTF-8");
         self.all.borrow_mut().holds = Some((self.method, text, None));
@@ -262,7 +262,7 @@ impl Clipboard for FakeClipboard {
     }
 
     fn stay(&mut self) -> io::Result<()> {
-        self.works("stay")?;
+        self.fail_if_configured("stay")?;
         let mut all = self.all.borrow_mut();
         all.holds.as_mut().expect("something is held").2 = Some(self.stay);
         Ok(())

@@ -88,7 +88,7 @@ impl World {
 
     /// Fails unless the log is intact and matches every object.
     #[track_caller]
-    pub fn is_sound(&self) {
+    pub fn assert_intact(&self) {
         self.real(&["audit", "verify"], b"").ok();
         self.real(&["doctor"], b"").ok();
     }

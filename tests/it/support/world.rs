@@ -276,7 +276,7 @@ impl World {
 
     /// Fails unless the secret is valid, and the current secret of the token with this name.
     #[track_caller]
-    pub fn is_valid(&self, secret: &str, name: &str) {
+    pub fn assert_valid(&self, secret: &str, name: &str) {
         assert_eq!(self.verify(secret, &[]), (0, format!("valid {name}")));
     }
 

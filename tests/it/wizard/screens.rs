@@ -28,7 +28,7 @@ impl Screen {
             if question == last {
                 return;
             }
-            self.say(answer);
+            self.type_text(answer);
             self.press(&["Enter"]);
         }
     }
@@ -90,7 +90,7 @@ fn the_screen_in_the_documents_is_that_of_a_real_terminal() {
         [("Name", "api-gateway"), ("Description", "Lets the gateway in"), ("Owner", "ann"), ("Icon", "")]
     {
         screen.wait(question);
-        screen.say(answer);
+        screen.type_text(answer);
         screen.press(&["Enter"]);
     }
     screen.wait("> [ ] events:read");
@@ -177,7 +177,7 @@ fn cancelling_at_any_question_restores_the_cursor_and_creates_nothing() {
     screen.wait("EXIT 130");
     screen.run("tokenctl settings");
     screen.wait("EXIT 6");
-    screen.say("echo seen");
+    screen.type_text("echo seen");
     screen.wait("$ echo seen");
 }
 

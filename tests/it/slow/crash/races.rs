@@ -44,7 +44,7 @@ fn simultaneous_rotations_succeed_one_at_a_time_and_the_last_secret_is_current()
     assert!(roles.iter().all(|role| role == "current" || role == "previous"), "{roles:?}");
     let token = world.look_at("demo");
     assert_eq!(token["secrets"].as_array().map(Vec::len), Some(secrets.len() + 1));
-    world.is_sound();
+    world.assert_intact();
 }
 
 #[test]
@@ -76,5 +76,5 @@ fn after_a_revocation_during_a_delivery_no_secret_is_valid() {
         world.real(&["verify"], secret.as_bytes()).exit(3);
     }
     assert_eq!(world.look_at("demo")["status"], "revoked");
-    world.is_sound();
+    world.assert_intact();
 }

@@ -1,0 +1,88 @@
+//! Rows on their way from the thread that takes them to the one that reads them, in the encoding of their seals.
+
+use rusqlite::types::ValueRef;
+
+use crate::store::engine::Row as Found;
+use crate::store::seal;
+
+/// The table of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    Tokens,
+    /// With an open delivery and a pending hook, if the store has any.
+    Secret,
+    Label,
+    Granted,
+}
+
+impl Table {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Secret => "secret",
+            Self::Label => "label",
+            Self::Granted => "granted",
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Rows {
+    bytes: Vec<u8>,
+    pub all: Vec<Row>,
+}
+
+pub struct Row {
+    pub table: Table,
+    pub columns: usize,
+    from: usize,
+    /// Where its seal begins.
+    seal: usize,
+    to: usize,
+}
+
+impl Rows {
+    /// Forgets all rows, and keeps their memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.all.clear();
+    }
+
+    /// Adds the columns of a row from `first` on. Its seal is the last of the first `sealed` ones.
+    pub fn add(
+        &mut self,
+        table: Table,
+        row: &Found<'_>,
+        first: usize,
+        (sealed, columns): (usize, usize),
+    ) -> rusqlite::Result<()> {
+        let from = self.bytes.len();
+        seal::begin(table.name(), &mut self.bytes);
+        let mut seal = from;
+        row.each(first..first + columns, |at, value| {
+            if at + 1 == first + sealed {
+                seal = self.bytes.len();
+            }
+            seal::encode(value, &mut self.bytes);
+        })?;
+        self.all.push(Row { table, columns, from, seal, to: self.bytes.len() });
+        Ok(())
+    }
+
+    /// The first values of a row.
+    pub fn values<const N: usize>(&self, row: &Row) -> [ValueRef<'_>; N] {
+        let mut bytes = &self.bytes[row.from..row.to];
+        let _name = seal::decode(&mut bytes);
+        let mut values = [ValueRef::Null; N];
+        for value in &mut values {
+            *value = seal::decode(&mut bytes).unwrap_or(ValueRef::Null);
+        }
+        values
+    }
+
+    /// Whether the seal of a row is that of the columns before it.
+    pub fn is_unbroken(&self, row: &Row) -> bool {
+        let seal = seal::of(&self.bytes[row.from..row.seal]);
+        seal::decode(&mut &self.bytes[row.seal..]) == Some(ValueRef::Integer(seal))
+    }
+}

@@ -27,7 +27,7 @@ impl App<'_> {
         Ok(())
     }
 
-    /// Removes the line, before anything else is printed.
+    /// Removes the line before anything else is printed.
     pub fn clear(&mut self) {
         if self.progress.is_shown() {
             self.progress.erase(&mut *self.ctx.stderr);

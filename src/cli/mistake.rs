@@ -1,4 +1,4 @@
-//! What clap reports: help and version go to stdout, and usage errors are worded like all other errors.
+//! Prints what clap reports: help and version go to stdout, and usage errors have the form of all other errors.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -124,7 +124,7 @@ fn elsewhere(path: &str, typed: &str) -> Option<String> {
     }
 }
 
-/// Whether the typed flag is close to this one: a part of it, or mistyped in few characters.
+/// Whether the typed flag is a part of this one, or differs from it in only a few characters.
 fn is_like(typed: &str, similar: &str) -> bool {
     let bare = typed.trim_start_matches('-');
     !bare.is_empty() && similar.contains(bare) || edit_distance(typed, similar) <= (bare.len() / 4).max(1)
@@ -144,7 +144,7 @@ fn refused(err: &clap::Error, arg: &str, value: &str) -> Invalid {
     invalid
 }
 
-/// An unknown command, with a proposal if it looks mistyped or is another program's word.
+/// The error for an unknown command. It has a proposal if the word looks mistyped or is used by another program.
 fn no_such_command(err: &clap::Error) -> Invalid {
     let typed = first(err, ContextKind::InvalidSubcommand).unwrap_or_default();
     let parent = command(err).map(|path| format!("{path} ")).unwrap_or_default();
@@ -153,8 +153,8 @@ fn no_such_command(err: &clap::Error) -> Invalid {
     let words = siblings
         .flat_map(|(verb, name)| verb.also.iter().copied().chain([name]).map(move |word| (word, verb)));
     let words: BTreeMap<&str, _> = words.collect();
-    // Commands that cannot be undone are proposed only for a slip of one character. `export`, for instance, is close
-    // to `expire`, another word for `revoke`.
+    // Commands that cannot be undone are proposed only if a single character is wrong. `export`, for instance, is
+    // close to `expire`, another word for `revoke`.
     let is_offered = |(word, verb): &(&&str, &&help::Verb)| {
         !FINAL.contains(&verb.path) || edit_distance(word, &typed.to_lowercase()) <= 1
     };

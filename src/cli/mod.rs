@@ -35,7 +35,7 @@ const STYLES: Styles = Styles::styled()
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default());
 
-/// The program: parses, runs the verb, reports. Returns the exit code.
+/// Runs the program: parses the line, runs the verb, and reports its result. Returns the exit code.
 pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
     if ctx.machine.has_borrowed_rights() {
         return report(&borrowed_rights().into(), Look::guess(&args, ctx), ctx);

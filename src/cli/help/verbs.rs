@@ -1,7 +1,7 @@
-//! What the help of each verb adds to its flags: its group, other programs' words for it, paragraphs, examples,
-//! and the exit codes that it uses. `parse::command` has the rest.
+//! The parts of each verb's help that are not about its flags: its group, the words of other programs for it,
+//! paragraphs, examples, and exit codes. `parse::command` has the flags.
 
-/// The groups of verbs, as listed.
+/// The groups of verbs, in the order of the help.
 pub const GROUPS: [Group; 6] = [
     Group {
         name: "Tokens",
@@ -38,7 +38,7 @@ pub struct Verb {
     pub exits: &'static [u8],
 }
 
-/// What a command line does, and the line itself, for `sh`.
+/// A description of a command line, and the line itself, for `sh`.
 pub struct Example(pub &'static str, pub &'static str);
 
 pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [

@@ -378,5 +378,5 @@ fn what_was_revoked_since_the_backup_stays_so_even_if_its_row_is_damaged() {
     world.refuses_with(&["verify"], secret.as_bytes(), 6, "store_damaged");
     world.run(&["restore", &path, "--yes", "--force"]).ok();
     assert_eq!(world.verify(&secret, &[]).1, "revoked demo");
-    (&world);
+    assert_intact(&world);
 }

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wanted_token_can_have_a_path_or_a_command() {
+    fn a_token_in_a_file_can_have_a_path_or_a_command() {
         let of = |destination: Option<Destination>, hook: Option<&str>| {
             let (destination, hook) = (Field::Set(destination), Field::Set(hook.map(str::to_owned)));
             let wanted = WantedToken { destination, hook, ..WantedToken::default() };

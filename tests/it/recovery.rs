@@ -284,7 +284,7 @@ fn recovery_deletes_only_a_temporary_file_that_tokenctl_wrote() {
             symlink("precious", path).expect("the link can be created");
         }),
         ("a second name", |path| {
-            fs::hard_link(path, format!("{path}.copy")).expect("the link can be created")
+            fs::hard_link(path, format!("{path}.copy")).expect("the link can be created");
         }),
         ("a directory", |path| {
             fs::remove_file(path).expect("the file can be removed");
@@ -471,16 +471,16 @@ fn doctor_repairs_every_repairable_finding() {
     type Break = fn(&World);
     let cases: [(&str, Break); 8] = [
         ("usage", |world| {
-            fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed")
+            fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed");
         }),
         ("usage", |world| {
-            fs::remove_file(world.store().join("usage.scopes")).expect("the file can be removed")
+            fs::remove_file(world.store().join("usage.scopes")).expect("the file can be removed");
         }),
         ("usage", |world| {
-            fs::write(world.store().join("usage.secrets"), "short").expect("the file can be written")
+            fs::write(world.store().join("usage.secrets"), "short").expect("the file can be written");
         }),
         ("leftover", |world| {
-            fs::write(world.store().join("usage.new-x"), "").expect("the file can be written")
+            fs::write(world.store().join("usage.new-x"), "").expect("the file can be written");
         }),
         ("permissions", |world| chmod(world, "tokens.db", 0o644)),
         ("permissions", |world| chmod(world, "tokens.db", 0o602)),

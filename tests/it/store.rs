@@ -307,7 +307,7 @@ fn a_database_that_is_not_a_regular_file_is_not_opened() {
     not_a_file(link, &|world| symlink("../aside.db", world.database()).expect("the link can be created"));
     not_a_file(link, &|world| symlink("/nowhere/at/all", world.database()).expect("the link can be created"));
     not_a_file(other, &|world| {
-        drop(UnixListener::bind(world.database()).expect("the socket can be created"))
+        drop(UnixListener::bind(world.database()).expect("the socket can be created"));
     });
     if have("mkfifo") {
         not_a_file(other, &|world| {

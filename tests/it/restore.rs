@@ -380,3 +380,19 @@ fn what_was_revoked_since_the_backup_stays_so_even_if_its_row_is_damaged() {
     assert_eq!(world.verify(&secret, &[]).1, "revoked demo");
     assert_intact(&world);
 }
+
+#[test]
+fn a_scope_that_was_retired_since_the_backup_stays_retired() {
+    let world = World::with_store();
+    world.define(&["old", "read"]);
+    world.create("demo", &["-s", "read"]);
+    let path = world.path("copy.db");
+    world.run(&["backup", &path]).ok();
+    world.run(&["scopes", "retire", "old"]).ok();
+    world.run(&["scopes", "edit", "read", "-d", "changed"]).ok();
+    world.run(&["restore", &path, "--yes"]).ok();
+    let scopes = world.run(&["scopes", "list", "--json"]).ok().json();
+    let shown = [0, 1].map(|at| (scopes[at]["retired_at"].is_null(), scopes[at]["description"].clone()));
+    assert_eq!(shown, [(false, Value::Null), (true, Value::Null)], "{scopes}");
+    assert_intact(&world);
+}

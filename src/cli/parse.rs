@@ -95,7 +95,7 @@ mod tests {
             "create list --label a=b --ttl 3d --yes",
             "scopes list",
             "audit verify",
-            "verify --scope a,b --store list --at 2030-01-01",
+            "verify --scope a,b --store list --secret-file s",
             "revoke -y -- verify",
             "settings",
         ] {
@@ -108,9 +108,11 @@ mod tests {
 
     #[test]
     fn a_rare_flag_is_read_with_all_verbs() {
-        let (one, all) = both("verify --max-lag 2s");
-        assert_eq!(one, None);
-        assert!(all.is_some_and(|read| read.contains("max_lag")));
+        for (line, flag) in [("verify --max-lag 2s", "max_lag"), ("verify -s a --at 2030-01-01", "at")] {
+            let (one, all) = both(line);
+            assert_eq!(one, None, "{line}");
+            assert!(all.is_some_and(|read| read.contains(flag)), "{line}");
+        }
     }
 
     #[test]

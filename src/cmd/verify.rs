@@ -37,17 +37,24 @@ pub struct Verify {
     /// Require this label
     #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     labels: Vec<SetLabel>,
+    #[command(flatten)]
+    client: Rare<Client>,
+    #[command(flatten)]
+    replica: Rare<Replica>,
+    /// Answer every line of stdin, a secret or a JSON request
+    #[arg(long, conflicts_with = "secret_file")]
+    stream: bool,
+}
+
+// Where and when the secret is presented. A doc comment would replace the description of the verb.
+#[derive(Args, Default)]
+struct Client {
     /// The address of the client, which tokens with `--allow-from` require
     #[arg(long, value_name = "ADDR", value_parser = address::address)]
     address: Option<IpAddr>,
     /// Check whether it will be valid at this time in the future
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", conflicts_with = "stream")]
     at: Option<When>,
-    #[command(flatten)]
-    replica: Rare<Replica>,
-    /// Answer every line of stdin, a secret or a JSON request
-    #[arg(long, conflicts_with_all = ["secret_file", "at"])]
-    stream: bool,
 }
 
 impl Verify {
@@ -55,12 +62,12 @@ impl Verify {
         let requirements = Requirements {
             scopes: self.scopes.clone(),
             labels: self.labels.iter().map(|label| label.0.clone()).collect(),
-            address: self.address,
+            address: self.client.address,
         };
         if self.stream {
             return stream::run(app, self.replica.location(app, true)?, &requirements);
         }
-        let at = at::future(self.at, &*app.ctx.machine)?;
+        let at = at::future(self.client.at, &*app.ctx.machine)?;
         let input = secret::read_secret(app, self.secret_file.as_deref(), "Secret to verify")?;
         let typed = secret::is_prompt(app, self.secret_file.as_deref());
         // The input of a program is not trimmed.

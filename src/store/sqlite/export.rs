@@ -15,7 +15,7 @@ pub const FORMAT: i64 = 1;
 
 /// What an export includes.
 pub struct Extent<'a> {
-    /// Whether settings, pruned hashes and events are included.
+    /// Whether the export also has the settings, the events, and the hashes of pruned tokens.
     pub history: bool,
     /// Whether a token is included.
     pub includes: &'a dyn Fn(&Token) -> bool,

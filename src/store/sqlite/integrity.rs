@@ -1,12 +1,12 @@
 //! Lets SQLite check that tables, indexes and constraints agree.
 //!
-//! `integrity_check` compares every index with its table. `quick_check` does not, so a row that an index hides
-//! would stay hidden.
+//! `integrity_check` compares every index with its table. `quick_check` does not, so it would not find a row that is
+//! missing from an index, and that queries therefore miss.
 
 use super::{Sqlite, StoreError};
 
 impl Sqlite {
-    /// The problems that SQLite finds, one sentence each, at most 20.
+    /// Returns at most 20 problems that SQLite finds, one line each.
     pub fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
         let run = || {
             let mut all = Vec::new();

@@ -209,7 +209,7 @@ fn a_path_that_cannot_have_a_store_has_another_error_code_than_a_full_disk() {
 }
 
 #[test]
-fn each_store_has_a_different_random_id() {
+fn each_store_has_another_random_id() {
     let id = || -> String {
         let conn = rusqlite::Connection::open(World::with_store().database()).unwrap();
         let sql = "SELECT value FROM setting WHERE key = 'store-id'";

@@ -210,6 +210,8 @@ fn fill(dir: PathBuf, tokens: usize) {
         });
         added.expect("tokens");
     }
+    // What is measured next does not wait for the disk to write all of this.
+    assert!(Command::new("sync").status().expect("sync runs").success());
 }
 
 /// The path of the program that is measured.

@@ -243,6 +243,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_clock_may_be_five_minutes_behind_the_last_change() {
+        let at = |secs| Timestamp::from_unix(Timestamp::MIN.unix() + secs).unwrap();
+        assert!(ClockWrong::check(at(0), Some(at(300))).is_ok());
+        assert!(ClockWrong::check(at(0), Some(at(301))).is_err());
+    }
+
+    #[test]
     fn the_days_around_a_leap_day_are_printed_as_they_were_read() {
         for text in [
             "2024-02-29T00:00:00Z",
@@ -262,6 +269,7 @@ mod tests {
         }
         assert_eq!("1mo".parse(), "30d".parse::<Span>());
         assert_eq!("1y".parse(), "365d".parse::<Span>());
+        assert_eq!("100y".parse::<Span>().map(Span::secs), Ok(3_153_600_000));
         for text in [
             "",
             "d",

@@ -480,3 +480,18 @@ fn a_user_name_from_the_environment_is_cut_to_64_characters() {
     let actor = &log.as_array().unwrap().last().unwrap()["actor"];
     assert_eq!(actor["sudo_user"], claim[..64]);
 }
+
+#[test]
+fn a_token_that_is_missing_is_found_beside_a_damaged_index() {
+    let world = world();
+    world.create("gone", &["-s", "read"]);
+    let id = world.show("gone")["id"].clone();
+    hide_from_index(&world, "token_name", "name <> 'demo'");
+    for (table, column) in [("granted", "token"), ("secret", "token"), ("tokens", "row")] {
+        world.sql(&format!(
+            "DELETE FROM {table} WHERE {column} = (SELECT row FROM tokens WHERE name = 'gone')"
+        ));
+    }
+    let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
+    assert_eq!(report["rows"], json!([{"id": id, "name": "gone"}]), "{report}");
+}

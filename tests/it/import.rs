@@ -73,6 +73,11 @@ fn an_incomplete_or_changed_export_is_refused_and_leaves_no_store() {
         (replaced(&hash, &hash[2..]), format!("line {line}: `hash` is not a hash of 64 hexadecimal digits")),
         (replaced("\"owner\":\"ann\"", "\"owner\":7"), format!("line {line}: `owner` is not a text")),
         (replaced("\"owner\":\"ann\"", "\"ownr\":\"ann\""), format!("line {line}: `owner` is missing")),
+        (replaced("\"name\":\"demo\"", "\"name\":null"), format!("line {line}: `name` is not a text")),
+        (
+            replaced("\"secrets\":[", "\"secrets\":[],\"x\":["),
+            format!("line {line}: `secrets` is missing, or not a list of at least one"),
+        ),
         (
             replaced("\"owner\":\"ann\"", "\"owner\":\"ann\",\"x\":1"),
             format!("line {line}: it has an unknown key `x`"),

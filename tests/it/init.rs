@@ -207,3 +207,16 @@ fn a_path_that_cannot_have_a_store_has_another_error_code_than_a_full_disk() {
         assert_eq!(ran.exit(exit).failure()["code"], code, "{error}");
     }
 }
+
+#[test]
+fn each_store_has_another_random_id() {
+    let id = || -> String {
+        let conn = rusqlite::Connection::open(World::with_store().database()).unwrap();
+        let sql = "SELECT value FROM setting WHERE key = 'store-id'";
+        conn.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let (one, other) = (id(), id());
+    assert_ne!(one, other);
+    let lengths: Vec<_> = one.split('-').map(str::len).collect();
+    assert_eq!(lengths, [8, 4, 4, 4, 12], "{one}");
+}

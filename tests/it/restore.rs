@@ -369,3 +369,30 @@ fn the_recipes_for_backups_and_moving_work() {
     let head = |store: &str| in_home(&format!("tokenctl {store}audit head")).ok().out;
     assert_eq!(head(""), head("--store new-host "));
 }
+
+#[test]
+fn what_was_revoked_since_the_backup_stays_so_even_if_its_row_is_damaged() {
+    let (world, secret, path) = backed_up();
+    world.run(&["revoke", "demo", "--yes"]).ok();
+    world.sql_unsealed("UPDATE tokens SET description = 'flipped'");
+    world.refuses_with(&["verify"], secret.as_bytes(), 6, "store_damaged");
+    world.run(&["restore", &path, "--yes", "--force"]).ok();
+    assert_eq!(world.verify(&secret, &[]).1, "revoked demo");
+    assert_intact(&world);
+}
+
+#[test]
+fn a_scope_that_was_retired_since_the_backup_stays_retired() {
+    let world = World::with_store();
+    world.define(&["old", "read"]);
+    world.create("demo", &["-s", "read"]);
+    let path = world.path("copy.db");
+    world.run(&["backup", &path]).ok();
+    world.run(&["scopes", "retire", "old"]).ok();
+    world.run(&["scopes", "edit", "read", "-d", "changed"]).ok();
+    world.run(&["restore", &path, "--yes"]).ok();
+    let scopes = world.run(&["scopes", "list", "--json"]).ok().json();
+    let shown = [0, 1].map(|at| (scopes[at]["retired_at"].is_null(), scopes[at]["description"].clone()));
+    assert_eq!(shown, [(false, Value::Null), (true, Value::Null)], "{scopes}");
+    assert_intact(&world);
+}

@@ -1,4 +1,4 @@
-//! Flags that few lines name. Clap builds each flag before it reads the line, at about 8,000 instructions, so they are left
+//! Flags that few lines name. Clap builds each flag before it reads the line, at about 1,900 instructions, so they are left
 //! out at first. A line that names one does not fit, and is parsed again with all flags.
 
 use std::ops::Deref;

@@ -28,27 +28,33 @@ use crate::verify::{self, Manner, Request, Verdict};
 
 #[derive(Args)]
 pub struct Verify {
-    /// Read the secret from this file instead of stdin
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    source: Rare<Source>,
     /// Require these scopes
     #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', add = Takes::Scope)]
     scopes: Vec<Scope>,
-    /// Require this label
-    #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
-    labels: Vec<SetLabel>,
     #[command(flatten)]
-    client: Rare<Client>,
+    more: Rare<MoreRequirements>,
     #[command(flatten)]
     replica: Rare<Replica>,
+}
+
+// A doc comment of these two would replace the description of the verb.
+#[derive(Args, Default)]
+struct Source {
+    /// Read the secret from this file instead of stdin
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
     /// Answer every line of stdin, a secret or a JSON request
     #[arg(long, conflicts_with = "secret_file")]
     stream: bool,
 }
 
-// Where and when the secret is presented. A doc comment would replace the description of the verb.
 #[derive(Args, Default)]
-struct Client {
+struct MoreRequirements {
+    /// Require this label
+    #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
+    labels: Vec<SetLabel>,
     /// The address of the client, which tokens with `--allow-from` require
     #[arg(long, value_name = "ADDR", value_parser = address::address)]
     address: Option<IpAddr>,
@@ -61,15 +67,15 @@ impl Verify {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let requirements = Requirements {
             scopes: self.scopes.clone(),
-            labels: self.labels.iter().map(|label| label.0.clone()).collect(),
-            address: self.client.address,
+            labels: self.more.labels.iter().map(|label| label.0.clone()).collect(),
+            address: self.more.address,
         };
-        if self.stream {
+        if self.source.stream {
             return stream::run(app, self.replica.location(app, true)?, &requirements);
         }
-        let at = at::future(self.client.at, &*app.ctx.machine)?;
-        let input = secret::read_secret(app, self.secret_file.as_deref(), "Secret to verify")?;
-        let typed = secret::is_prompt(app, self.secret_file.as_deref());
+        let at = at::future(self.more.at, &*app.ctx.machine)?;
+        let input = secret::read_secret(app, self.source.secret_file.as_deref(), "Secret to verify")?;
+        let typed = secret::is_prompt(app, self.source.secret_file.as_deref());
         // The input of a program is not trimmed.
         let secret = if typed { Secret::read_pasted(&input) } else { Secret::read(input) };
         let request = Request::of_secret(secret.as_ref(), &requirements);

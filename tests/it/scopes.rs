@@ -38,7 +38,7 @@ fn a_scope_can_be_defined_and_listed() {
     let world = World::with_store();
     assert_eq!(world.run(&["scopes", "list", "--json"]).ok().json(), json!([]));
     let none = world.run(&["scopes", "list"]).ok();
-    assert_eq!(none.out + &none.err, "no scopes yet; `tokenctl scopes define SCOPE` makes one\n");
+    assert_eq!(none.out + &none.err, "no scopes yet; define one with `tokenctl scopes define SCOPE`\n");
     world.run(&["scopes", "define", "events:read"]).ok();
     let define = ["scopes", "define", "events:write", "-d", "Write events", "--includes", "events:read"];
     let mut document = json!({

@@ -1,4 +1,4 @@
-//! What a command may ask of the machine. `src/host` implements it for the real machine, tests for a simulated
+//! The parts of the machine that a command uses. `src/host` implements it for the real machine, tests for a simulated
 //! one.
 
 use std::any::Any;
@@ -72,9 +72,9 @@ pub struct OutputFile {
     pub meta: std::fs::Metadata,
 }
 
-/// A command that gets something on its stdin. Its output goes to our stderr.
+/// A command that gets data on its stdin. Its output goes to the stderr of this program.
 pub struct Job<'a> {
-    /// For `sh -c`.
+    /// The text for `sh -c`.
     pub command: &'a str,
     /// Its stdin. It is in the pipe before the command starts, so it must fit into a pipe.
     pub input: &'a [u8],
@@ -85,7 +85,7 @@ pub struct Job<'a> {
     pub mute: bool,
 }
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobEnd {
     /// Exit 0, with this many bytes of its input left unread.
@@ -111,7 +111,7 @@ pub enum CopyMethod {
 }
 
 impl CopyMethod {
-    /// The best first.
+    /// All methods, the best one first.
     pub const ALL: [CopyMethod; 3] = [Self::Display, Self::Tmux, Self::Osc52];
 
     pub fn word(self) -> &'static str {

@@ -44,7 +44,7 @@ pub struct Verifier {
 
 const DESCRIBED: Manner = Manner { at: None, describe: true };
 
-/// Why there is no verdict, for instance since the store could not be read or the clock is wrong.
+/// The reason why there is no verdict. For instance, the store could not be read, or the clock is wrong.
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub struct VerifyError(#[from] pub StoreError);
@@ -87,7 +87,8 @@ impl Verifier {
         Ok(answers.into_iter().map(|answer| answer.map_err(VerifyError)).collect())
     }
 
-    /// The same, or `None` if it would take waiting for another process or opening the store again.
+    /// Like [`Verifier::verify_all`], but returns `None` if that required waiting for another process or opening the
+    /// store again.
     #[cfg(feature = "serve")]
     pub(crate) fn verify_at_once(
         &self,

@@ -43,7 +43,7 @@ impl<'a> Request<'a> {
         Self { presented: secret.map(Secret::hash), requirements, address: requirements.address }
     }
 
-    /// The same request from this address, which replaces that of the requirements.
+    /// Sets the address of the request, which replaces that of the requirements.
     #[must_use]
     pub fn from(self, address: Option<IpAddr>) -> Self {
         Self { address, ..self }
@@ -58,7 +58,7 @@ impl<'a> Request<'a> {
 /// Options for answering requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
-    /// The future instant to check for, instead of the present.
+    /// The time in the future to check for, instead of now.
     pub at: Option<Timestamp>,
     /// Whether the verdict includes all labels and scopes of the token.
     pub describe: bool,
@@ -83,7 +83,7 @@ impl Verdict {
         self.reason
     }
 
-    /// The required scopes that the token does not hold. Empty unless that is the reason.
+    /// The required scopes that the token does not have. The list is empty unless that is the reason.
     pub fn missing_scopes(&self) -> &[Scope] {
         &self.missing_scopes
     }
@@ -176,7 +176,7 @@ fn verdict(
     let Request { presented: Some(hash), requirements, address } = request else {
         return Ok(Verdict::malformed());
     };
-    // Rows that the answer does not depend on are not read.
+    // Rows on which the answer does not depend are not read.
     let parts = Parts {
         labels: describe || !requirements.labels.is_empty(),
         grants: describe || !requirements.scopes.is_empty(),

@@ -1,4 +1,4 @@
-//! A store on a server of PostgreSQL against `pgbench`, over the same socket.
+//! Compares a store on a PostgreSQL server with `pgbench` over the same socket.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -12,14 +12,14 @@ use crate::gate;
 use crate::rounds::{Pair, compare_times, median};
 use crate::stocked::{Stocked, known_secret, program};
 
-/// How many look-ups `pgbench` is given. It takes at most 128 scripts.
+/// How many look-up scripts `pgbench` runs. It accepts at most 128.
 const LOOK_UPS: usize = 100;
 
-/// What a verdict needs of the token with a secret.
+/// Selects what a verdict needs about the token with a secret.
 const LOOK_UP: &str =
     "SELECT t.*, s.* FROM tokenctl.secret s JOIN tokenctl.tokens t ON t.row = s.token WHERE s.hash";
 
-/// The two changes of a creation, with the least that they could be.
+/// The two transactions of a creation, reduced to the statements that are necessary.
 const CREATE: &str = r"\set n random(1, 9000000000000000)
 BEGIN;
 SELECT one FROM tokenctl.head FOR UPDATE;
@@ -49,14 +49,14 @@ struct Server {
     created: Cell<usize>,
 }
 
-/// The programs of the newest version that Debian has installed.
+/// The programs of the newest installed version, in Debian's directory.
 fn installed() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
     let all = versions.flatten().map(|version| version.path().join("bin"));
     all.filter(|bin| ["initdb", "pgbench"].iter().all(|name| bin.join(name).is_file())).max()
 }
 
-/// A program of the server, which does not run as root.
+/// A command that runs this program as `postgres` if we are root, because the server refuses to run as root.
 fn unprivileged(program: &Path) -> Command {
     let is_root = rustix::process::geteuid().is_root();
     let mut command = Command::new(if is_root { Path::new("setpriv") } else { program });
@@ -68,12 +68,15 @@ fn unprivileged(program: &Path) -> Command {
 }
 
 fn done(command: &mut Command) {
-    assert!(command.status().expect("it runs").success(), "{command:?}");
+    assert!(command.status().expect("the command runs").success(), "{command:?}");
 }
 
 impl Server {
     fn start(bin: PathBuf) -> Self {
-        let dir = tempfile::Builder::new().prefix("tokenctl-bench-").tempdir().expect("a directory");
+        let dir = tempfile::Builder::new()
+            .prefix("tokenctl-bench-")
+            .tempdir()
+            .expect("a temporary directory can be created");
         if rustix::process::geteuid().is_root() {
             done(Command::new("chown").arg("postgres").arg(dir.path()));
         }
@@ -82,10 +85,10 @@ impl Server {
         done(unprivileged(&bin.join("initdb")).args(init).arg(&data));
         let mut postgres = unprivileged(&bin.join("postgres"));
         postgres.arg("-D").arg(data).arg("-k").arg(dir.path()).args(["-c", "listen_addresses="]);
-        let child = postgres.spawn().expect("it starts");
+        let child = postgres.spawn().expect("the server starts");
         let server = Self { dir, bin, child, created: Cell::new(0) };
         let start = Instant::now();
-        while !server.psql("postgres", "SELECT 1").status().expect("it runs").success() {
+        while !server.psql("postgres", "SELECT 1").status().expect("psql runs").success() {
             assert!(start.elapsed() < Duration::from_secs(30), "the server does not start");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -113,11 +116,11 @@ impl Server {
         self.run(&["--quiet", "create", &format!("new-{number}")])
     }
 
-    /// A copy of a store.
+    /// Copies a store to the server.
     fn fill(&self, store: &Stocked) {
         done(&mut self.psql("postgres", "CREATE DATABASE tokens"));
         let file = store.path("export.jsonl");
-        done(store.run(&["export"]).stdout(File::create(&file).expect("a file")));
+        done(store.run(&["export"]).stdout(File::create(&file).expect("the file can be created")));
         for args in [["--quiet", "init", "--apply"], ["--quiet", "import", &file]] {
             done(self.run(&args).stdout(Stdio::null()));
         }
@@ -127,28 +130,28 @@ impl Server {
         done(&mut self.psql("tokens", sql));
     }
 
-    /// Transactions a second of `pgbench`.
+    /// Returns the transactions per second that `pgbench` reports.
     fn pgbench(&self, args: &[&str], scripts: &[PathBuf]) -> f64 {
         let mut pgbench = Command::new(self.bin.join("pgbench"));
         pgbench.args(["-n", "-U", "postgres", "-h"]).arg(self.dir.path()).args(args);
         pgbench.args(scripts.iter().flat_map(|script| ["-f".as_ref(), script.as_os_str()]));
-        let ran = pgbench.arg("tokens").output().expect("it runs");
+        let ran = pgbench.arg("tokens").output().expect("pgbench runs");
         let out = String::from_utf8_lossy(&ran.stdout);
         let rate = out.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
-        rate.expect("its rate")
+        rate.expect("the rate is printed")
     }
 
     fn script(&self, name: &str, text: &str) -> PathBuf {
         let path = self.dir.path().join(name);
-        fs::write(&path, text).expect("a script");
+        fs::write(&path, text).expect("the script can be written");
         path
     }
 
-    /// Look-ups by the hashes of some secrets.
+    /// Scripts that look up some secrets by their hash.
     fn look_ups(&self) -> Vec<PathBuf> {
         let sql = format!("SELECT encode(hash, 'hex') FROM tokenctl.secret ORDER BY hash LIMIT {LOOK_UPS}");
-        let found = self.psql("tokens", &sql).stdout(Stdio::piped()).output().expect("it runs").stdout;
-        let found = String::from_utf8(found).expect("UTF-8");
+        let found = self.psql("tokens", &sql).stdout(Stdio::piped()).output().expect("psql runs").stdout;
+        let found = String::from_utf8(found).expect("the bytes are UTF-8");
         let script = |(nth, hash): (usize, &str)| {
             self.script(&format!("look-up-{nth}"), &format!("{LOOK_UP} = '\\x{hash}';\n"))
         };
@@ -166,7 +169,7 @@ impl Drop for Server {
     }
 }
 
-/// Prints the rates of both and their ratios.
+/// Prints the rates of both programs and their ratios.
 pub fn compare(smoke: bool) {
     if !cfg!(feature = "postgres") {
         println!("postgres: skipped, since this is built without the feature `postgres`");
@@ -183,7 +186,8 @@ pub fn compare(smoke: bool) {
     creations(&server, if smoke { 1 } else { 40 });
 }
 
-/// Answers of `serve`, each about another secret, against prepared look-ups over one connection and over as many.
+/// Compares the answers of `serve` with prepared look-ups, over one connection and over as many as `serve` has. Each
+/// request is about another secret.
 fn gates(server: &Server, store: &Stocked, rounds: usize, seconds: u64) {
     println!("\n| answers a second | `serve` | `pgbench -M prepared` | ratio |\n|---|---|---|---|");
     let look_ups = server.look_ups();
@@ -221,7 +225,7 @@ fn gates(server: &Server, store: &Stocked, rounds: usize, seconds: u64) {
     }
 }
 
-/// Whole creations against the bare transactions, each over a new connection, and while several run at once.
+/// Compares whole creations with the bare transactions, one at a time and several at once. Each uses a new connection.
 fn creations(server: &Server, rounds: usize) {
     println!("\n| of {rounds} rounds, the median | ms | against | ms | ratio |\n|---|---|---|---|---|");
     let bare = [server.script("create", CREATE)];
@@ -233,13 +237,13 @@ fn creations(server: &Server, rounds: usize) {
         let spawn = |mut command: Command| command.stdout(Stdio::piped()).spawn().expect("it starts");
         let running: Vec<Child> = commands.into_iter().map(spawn).collect();
         for mut child in running {
-            assert!(child.wait().expect("it ends").success());
+            assert!(child.wait().expect("the process can be waited for").success());
         }
         start.elapsed()
     };
     for at_once in [1, 8] {
         let (clients, each) = (at_once.to_string(), 20.to_string());
-        // Of `pgbench` the time for as many transactions, of which it makes many.
+        // `pgbench` reports a rate. This is the time for as many transactions as there are creations.
         let bare = || {
             let args = ["-C", "-M", "simple", "-c", &clients, "-j", "2", "-t", &each];
             let args = if at_once == 1 {

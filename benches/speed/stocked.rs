@@ -62,7 +62,7 @@ impl Stocked {
     }
 
     pub fn secret(&self) -> File {
-        File::open(self.dir.path().join("secret")).expect("the secret")
+        File::open(self.dir.path().join("secret")).expect("the secret can be opened")
     }
 
     /// A `create` that writes the secret to a file.
@@ -121,7 +121,9 @@ impl Stocked {
             .spawn()
             .expect("the command runs");
         let mut line = String::new();
-        BufReader::new(list.stdout.take().expect("stdout is a pipe")).read_line(&mut line).expect("a line");
+        BufReader::new(list.stdout.take().expect("stdout is a pipe"))
+            .read_line(&mut line)
+            .expect("the line can be read");
         let millis = start.elapsed().as_secs_f64() * 1000.0;
         // The list stops, because nobody reads the rest.
         list.wait().expect("it ends");
@@ -154,7 +156,7 @@ impl Stocked {
         let made =
             Command::new("htpasswd").args(["-nb", flag, "real", "secret"]).output().expect("htpasswd runs");
         let line = String::from_utf8(made.stdout).expect("the bytes are UTF-8");
-        let hash = line.trim().split_once(':').expect("a hash").1.to_owned();
+        let hash = line.trim().split_once(':').expect("there is a hash").1.to_owned();
         let others = (1..self.tokens).map(|number| format!("user-{number}:{hash}\n"));
         let path = self.dir.path().join("htpasswd");
         std::fs::write(&path, others.chain([format!("real:{hash}\n")]).collect::<String>())
@@ -188,7 +190,7 @@ fn fill(dir: PathBuf, tokens: usize) {
     let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
     let author = Author { actor, reason: None, accept_clock: false };
     let location = Location::named(dir);
-    let store = Store::open_to_write(&location, &SystemClock, &author).expect("the store");
+    let store = Store::open_to_write(&location, &SystemClock, &author).expect("the store can be opened");
     let numbers: Vec<usize> = (2..=tokens).collect();
     for some in numbers.chunks(10_000) {
         let added = store.write::<_, StoreError>(&SystemClock, &author, |tx| {

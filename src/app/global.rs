@@ -18,7 +18,7 @@ pub struct Global {
     #[arg(long, value_name = "DIR", global = true, help_heading = HEADING, value_parser = clap::builder::OsStringValueParser::new())]
     #[arg(value_hint = ValueHint::DirPath)]
     pub store: Option<OsString>,
-    /// Accept a store, given by `--store`, whose group can write its files [env: TOKENCTL_TRUST_GROUP]
+    /// Accept the store of `--store` even if its group can write its files [env: TOKENCTL_TRUST_GROUP]
     #[arg(long, global = true, help_heading = HEADING, num_args = 0, default_missing_value = "", value_parser = given)]
     pub trust_group: Option<bool>,
     /// Print JSON, also for errors

@@ -178,7 +178,7 @@ impl<'a> App<'a> {
         self.through_pager(human, OpensAt::Start, write)
     }
 
-    /// The same for a text that is read from its end, like a log.
+    /// Like [`App::paged`], but for a text that is read from its end, like a log.
     pub fn paged_from_end<T>(
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
@@ -280,7 +280,7 @@ impl<'a> App<'a> {
         self.open_and_recover(author, Missing::Unmounted)
     }
 
-    /// The same, or nothing if there is no store. A server is asked only once.
+    /// Like the previous function, but returns nothing if there is no store. A server is contacted only once.
     pub fn open_if_there(&mut self, author: &Author) -> Result<Option<Store>, Error> {
         let location = self.location()?;
         if location.dir().is_some() && !location.exists() {
@@ -292,7 +292,7 @@ impl<'a> App<'a> {
         }
     }
 
-    /// The same, where a person has decided what a missing file means.
+    /// Opens the store for a change, if a person has decided what a missing file means.
     pub fn open_and_recover(&mut self, author: &Author, missing: Missing) -> Result<Store, Error> {
         let store = Store::open_to_write(&self.location()?, &*self.ctx.machine, author)?;
         for left in deliver::recover(&store, &*self.ctx.machine, author, missing)? {
@@ -301,7 +301,7 @@ impl<'a> App<'a> {
         Ok(store)
     }
 
-    /// The same for a change that makes a missing store first.
+    /// Opens the store for a change that creates a missing store first.
     pub fn open_or_make(&mut self, author: &Author) -> Result<Store, Error> {
         let made = store::make(&self.location()?, Sharing::Private, &*self.ctx.machine, author)?;
         let store = self.open_to_write(author)?;
@@ -321,11 +321,11 @@ impl<'a> App<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// The answer is no.
+    /// The command succeeded, and its answer is negative, which is exit 3.
     No,
 }
 
-/// For verbs whose exit code is the answer, which a closed pipe does not change.
+/// Ignores a closed pipe, for verbs whose exit code is the answer.
 pub fn keep_answer(printed: Result<(), Error>) -> Result<(), Error> {
     match printed {
         Err(Error::Output(err)) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -333,7 +333,7 @@ pub fn keep_answer(printed: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
-/// The error of a question without an answer.
+/// The error if a question got no answer.
 pub fn asking(err: io::Error) -> Error {
     match err.kind() {
         ErrorKind::Interrupted => Error::Interrupted,

@@ -7,7 +7,7 @@ use crate::context::{Output, StartPager};
 /// Holds text back until it is clear whether it fits the screen. If it does not, it goes through the pager.
 pub struct Paged<'a> {
     screen: &'a mut dyn Output,
-    /// How many lines fit.
+    /// The number of lines that fit on the screen.
     rows: usize,
     held: Vec<u8>,
     to: To,

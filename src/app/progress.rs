@@ -6,8 +6,8 @@ use crate::store::Step;
 use crate::ui::progress::line;
 
 impl App<'_> {
-    /// Updates the progress. Call it often, but never while a lock is held, since the terminal may be stuck. While
-    /// the line is shown, Ctrl-C takes effect here, as an error.
+    /// Updates the progress line. Call it often, but never while a lock is held, since the terminal may be stuck. While
+    /// the line is shown, Ctrl-C does not end the program; this function returns it as an error.
     pub fn step(&mut self, &Step { what, done, of }: &Step) -> Result<(), Error> {
         if !self.shows_progress {
             return Ok(());
@@ -27,7 +27,7 @@ impl App<'_> {
         Ok(())
     }
 
-    /// Removes the line, before anything else is printed.
+    /// Removes the progress line. Call it before you print anything else.
     pub fn clear(&mut self) {
         if self.progress.is_shown() {
             self.progress.erase(&mut *self.ctx.stderr);

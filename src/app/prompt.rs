@@ -1,5 +1,4 @@
-//! Questions for values that no flag gave. They fill the same arguments as the flags, and change nothing
-//! themselves.
+//! Asks for values that no flag gives. The answers fill the same arguments as the flags, and nothing else changes.
 
 use super::{App, asking};
 use crate::context::{Choice, Question};
@@ -9,7 +8,7 @@ use crate::domain::settings::demand;
 use crate::domain::text::{Icon, Line, shown};
 use crate::error::Error;
 
-/// Asks for a line until it can be parsed. An invalid line is offered again, to be corrected.
+/// Asks for a line until it can be parsed. An invalid line is shown again, so that it can be corrected.
 pub fn text<T>(
     app: &mut App<'_>,
     question: &str,
@@ -35,7 +34,7 @@ pub fn text<T>(
     }
 }
 
-/// Asks for one of several, and returns its index.
+/// Asks the user to choose one of several items, and returns its index.
 pub fn select(app: &App<'_>, question: &str, choices: &[Choice]) -> Result<usize, Error> {
     let hint = "move with the arrows, choose with enter";
     let question = Question { text: question, hint, color: app.look().style.color };

@@ -35,8 +35,8 @@ enum Shell {
 }
 
 impl Shell {
-    /// The scripts of bash and zsh are our own: clap's break words with a colon in bash and ignore the first TAB in
-    /// zsh.
+    /// The scripts for bash and zsh are not clap's, which would split words at a colon in bash and ignore the first
+    /// TAB in zsh.
     fn script(self) -> &'static str {
         match self {
             Self::Bash => include_str!("../../completions/tokenctl.bash"),
@@ -52,7 +52,7 @@ impl Shell {
         matches!(self, Self::Bash | Self::Zsh)
     }
 
-    /// Whether the shell takes a candidate literally when it is inserted.
+    /// Whether the shell inserts the candidate without interpreting it.
     fn takes_literally(self, candidate: &str) -> bool {
         match self {
             Self::Zsh | Self::Fish | Self::Elvish => hidden_in(candidate).is_none(),

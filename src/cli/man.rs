@@ -67,7 +67,7 @@ pub const FILES: [(&str, &str); 5] = [
     ),
 ];
 
-/// The exit code for a store that cannot be used. A verb without it does not use a store.
+/// The exit code for a store that cannot be used. A verb without this code does not use a store.
 const NEEDS_STORE: u8 = 6;
 
 #[derive(Args)]
@@ -106,7 +106,7 @@ impl Man {
     }
 }
 
-/// Makes a directory and its parents, readable by everybody, although the program's other files are not.
+/// Creates a directory and its parents. Everybody can read them, unlike the other files that the program writes.
 fn make(dir: &Path) -> Result<(), Error> {
     if dir.is_dir() {
         return Ok(());
@@ -198,7 +198,7 @@ fn title(name: &str, root: &Command) -> Roff {
     roff
 }
 
-/// Keeps one preamble, at the top, and shows words in backticks in bold.
+/// Keeps only the preamble at the top, and shows words in backticks in bold.
 fn tidied(text: &str) -> String {
     let preamble = Roff::new().render();
     let once = format!("{preamble}{}", text.replace(&preamble, ""));
@@ -277,7 +277,7 @@ fn table<'a>(roff: &mut Roff, heading: &str, rows: impl Iterator<Item = &'a (&'a
     }
 }
 
-/// The pages of the commands above, below and beside it.
+/// The pages of the parent command, the subcommands, and the commands with the same parent.
 fn see_also(roff: &mut Roff, command: &Command, root: &Command) {
     let name = manual(command);
     let path = help::path(command);

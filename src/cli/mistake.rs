@@ -1,4 +1,4 @@
-//! What clap reports: help and version go to stdout, and usage errors are worded like all other errors.
+//! Prints what clap reports: help and version go to stdout, and usage errors have the form of all other errors.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,8 +15,8 @@ use crate::domain::text::{edit_distance, nearest};
 use crate::domain::token::Status;
 use crate::error::Error;
 
-/// The commands that cannot be undone.
-const FINAL: [&str; 2] = ["revoke", "scopes retire"];
+/// Commands that take access away, which are proposed only with care.
+const DESTRUCTIVE: [&str; 2] = ["revoke", "scopes retire"];
 
 /// Flags that people look for in the wrong command: the command, the flag, and a hint.
 const ELSEWHERE: [(&str, &str, &str); 4] = [
@@ -26,8 +26,9 @@ const ELSEWHERE: [(&str, &str, &str); 4] = [
     ("edit", "--name", "`tokenctl rename NAME NEW` renames a token"),
 ];
 
-/// Help and version go to stdout with exit 0, a mistake to stderr with exit 2.
-pub fn usage(args: Vec<OsString>, err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
+/// Help that was requested and the version go to stdout with exit 0. A usage error, or the help that is shown when the command is
+/// missing, goes to stderr with exit 2.
+pub fn report_clap(args: Vec<OsString>, err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
     match err.kind() {
         ErrorKind::DisplayHelp => {
             let help = help::requested(args, ctx.terminal.width);
@@ -59,7 +60,7 @@ fn rendered(err: &clap::Error, color: bool) -> String {
     if color { err.render().ansi().to_string() } else { err.render().to_string() }
 }
 
-/// The error and its hint, which proposes a word or shows the usage of the command.
+/// The error and its hint, which proposes a word, or shows how the argument or the command is written.
 fn invalid_of(err: &clap::Error) -> Invalid {
     let arg = first(err, ContextKind::InvalidArg);
     let value = first(err, ContextKind::InvalidValue).unwrap_or_default();
@@ -70,7 +71,7 @@ fn invalid_of(err: &clap::Error) -> Invalid {
         (ErrorKind::InvalidSubcommand, _) => no_such_command(err),
         (ErrorKind::UnknownArgument, Some(arg)) => Invalid::new(format!("unexpected argument `{arg}`")),
         (ErrorKind::InvalidValue, Some(arg)) if value.is_empty() => {
-            Invalid::new(format!("`{}` needs a value", flag(&arg))).hint(format!("`{arg}`"))
+            Invalid::new(format!("`{}` needs a value", flag(&arg))).hint(format!("write it as `{arg}`"))
         }
         (ErrorKind::InvalidValue, Some(arg)) => {
             let words = all(err, ContextKind::ValidValue);
@@ -96,7 +97,7 @@ fn invalid_of(err: &clap::Error) -> Invalid {
             Invalid::new(format!("`{}` {verb} missing", missing.join("` and `")))
         }
         _ => {
-            // clap's message may have several lines, up to the first empty one.
+            // clap's message ends at the first empty line, and may have several lines before it.
             let text = err.render().to_string();
             let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
             Invalid::new(lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").replace('\'', "`"))
@@ -106,15 +107,15 @@ fn invalid_of(err: &clap::Error) -> Invalid {
         return error;
     }
     let typed = first(err, ContextKind::InvalidArg).map(|arg| flag(&arg)).unwrap_or_default();
-    let hint = elsewhere(&command(err).unwrap_or_default(), &typed).or_else(|| {
+    let hint = known_hint(&command(err).unwrap_or_default(), &typed).or_else(|| {
         let similar = first(err, ContextKind::SuggestedArg)?;
         is_like(&typed, &flag(&similar)).then(|| format!("did you mean `{similar}`?"))
     });
     error.hint(hint.unwrap_or_else(|| how_it_is_used(err)))
 }
 
-/// The hint for a flag that belongs to another command.
-fn elsewhere(path: &str, typed: &str) -> Option<String> {
+/// The hint for a flag that people expect in this command and that is written in another way.
+fn known_hint(path: &str, typed: &str) -> Option<String> {
     let known = ELSEWHERE.iter().find(|(verb, arg, _)| *verb == path && *arg == typed);
     let status = Status::ALL.iter().map(|status| status.word()).find(|word| typed == format!("--{word}"));
     match (known, status) {
@@ -124,27 +125,27 @@ fn elsewhere(path: &str, typed: &str) -> Option<String> {
     }
 }
 
-/// Whether the typed flag is close to this one: a part of it, or mistyped in few characters.
+/// Whether the typed flag is a part of this one, or differs from it in only a few characters.
 fn is_like(typed: &str, similar: &str) -> bool {
     let bare = typed.trim_start_matches('-');
     !bare.is_empty() && similar.contains(bare) || edit_distance(typed, similar) <= (bare.len() / 4).max(1)
 }
 
-/// A value that was refused. The domain types have their own messages; clap itself refuses only counts. The
-/// message names the flag, if it is one.
+/// A value that was refused. The domain types have their own messages; clap itself refuses only values that must be
+/// whole numbers. If the argument is a flag, the message names it.
 fn refused(err: &clap::Error, arg: &str, value: &str) -> Invalid {
     let source = std::error::Error::source(err);
     let ours = source.and_then(|source| source.downcast_ref::<Invalid>()).cloned();
     let mut invalid =
-        ours.unwrap_or_else(|| Invalid::new(format!("`{}` is not a count", value.escape_debug())));
+        ours.unwrap_or_else(|| Invalid::new(format!("`{}` is not a whole number", value.escape_debug())));
     if arg.starts_with('-') {
         invalid.message = format!("`{}`: {}", flag(arg), invalid.message);
     }
-    invalid.hint.get_or_insert_with(|| format!("`{arg}`"));
+    invalid.hint.get_or_insert_with(|| format!("write it as `{arg}`"));
     invalid
 }
 
-/// An unknown command, with a proposal if it looks mistyped or is another program's word.
+/// The error for an unknown command. It has a proposal if the word looks mistyped or is used by another program.
 fn no_such_command(err: &clap::Error) -> Invalid {
     let typed = first(err, ContextKind::InvalidSubcommand).unwrap_or_default();
     let parent = command(err).map(|path| format!("{path} ")).unwrap_or_default();
@@ -153,10 +154,10 @@ fn no_such_command(err: &clap::Error) -> Invalid {
     let words = siblings
         .flat_map(|(verb, name)| verb.also.iter().copied().chain([name]).map(move |word| (word, verb)));
     let words: BTreeMap<&str, _> = words.collect();
-    // Commands that cannot be undone are proposed only for a slip of one character. `export`, for instance, is close
-    // to `expire`, another word for `revoke`.
+    // These commands are proposed only for one of their names, with at most one wrong character. Otherwise
+    // `export` in the wrong place would propose `revoke`, because `expire` is another name for it.
     let is_offered = |(word, verb): &(&&str, &&help::Verb)| {
-        !FINAL.contains(&verb.path) || edit_distance(word, &typed.to_lowercase()) <= 1
+        !DESTRUCTIVE.contains(&verb.path) || edit_distance(word, &typed.to_lowercase()) <= 1
     };
     let offered = words.iter().filter(is_offered).map(|(word, _)| *word);
     let meant = nearest(&typed, offered).and_then(|word| words.get(word));
@@ -193,7 +194,7 @@ fn all(err: &clap::Error, kind: ContextKind) -> Vec<String> {
     }
 }
 
-/// The flag of `--ttl <DURATION>`.
+/// Returns only the flag, `--ttl` for `--ttl <DURATION>`.
 fn flag(arg: &str) -> String {
     arg.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -26,7 +26,7 @@ use crate::error::Error;
 use completions::{asking_shell, complete};
 pub use help::{Example, GROUPS, VERBS};
 pub use man::{ENVIRONMENT, FILES};
-use mistake::usage;
+use mistake::report_clap;
 pub use parse::command;
 use report::{exposes_secret, report};
 
@@ -35,7 +35,7 @@ const STYLES: Styles = Styles::styled()
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default());
 
-/// The program: parses, runs the verb, reports. Returns the exit code.
+/// Runs the program: parses the line, runs the verb, and reports its result. Returns the exit code.
 pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
     if ctx.machine.has_borrowed_rights() {
         return report(&borrowed_rights().into(), Look::guess(&args, ctx), ctx);
@@ -50,7 +50,7 @@ pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
     }
     let cli = match parse::parse(&args, &*ctx.machine) {
         Ok(cli) => cli,
-        Err(err) => return usage(args, err, look, ctx),
+        Err(err) => return report_clap(args, err, look, ctx),
     };
     let mut app = App::new(ctx, &cli.global);
     let look = app.look();

@@ -12,7 +12,7 @@ use crate::app::Global;
 use crate::cmd::args::rare::without_rare;
 use crate::context::Machine;
 
-/// What was typed.
+/// The parsed command line.
 pub struct Cli {
     pub global: Global,
     pub verb: Verb,
@@ -68,7 +68,7 @@ fn parse_with(mut command: Command, args: &[OsString], machine: &dyn Machine) ->
 mod tests {
     use super::*;
 
-    /// What clap reads with only the verb that a line names, and with all verbs.
+    /// The results of clap for a line with only the verb that it names, and with all verbs.
     fn both(line: &str) -> (Option<String>, Option<String>) {
         let args: Vec<OsString> =
             ["tokenctl"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();

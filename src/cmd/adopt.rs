@@ -1,4 +1,4 @@
-//! `adopt`: a token for a secret that exists already.
+//! `adopt` creates a token for a secret that exists already.
 
 mod from;
 mod records;
@@ -80,7 +80,7 @@ impl Adopt {
         Ok(done)
     }
 
-    /// Reads the secret, once it is known that the name is free, and makes the token.
+    /// Reads the secret, once it is known that the name is free, and creates the token.
     fn make(
         &self,
         app: &mut App<'_>,

@@ -56,7 +56,7 @@ pub struct Edit {
     /// Rotate them at this interval, with `rotate --due`; `none` clears it
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub rotate_every: Option<Clearable>,
-    /// Keep a previous secret valid for this long; `none` returns to the setting
+    /// Keep a previous secret valid for this long; `none` returns to the setting of the store
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub grace: Option<Clearable>,
     /// Allow a new lifetime for an expired token, which makes it valid again

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_reaches_the_system() {
+    fn a_flag_is_passed_to_the_system() {
         let dir = tempfile::tempdir().unwrap();
         symlink(dir.path(), dir.path().join("link")).unwrap();
         let mut options = OpenOptions::new();

@@ -345,7 +345,7 @@ mod tests {
             let refused = set(content).expect_err(content);
             assert!(refused.contains(why), "{content:?}: {refused}");
         }
-        // UTF-16 of letters that are not Latin has no zero byte.
+        // In UTF-16, letters that are not Latin have no zero byte.
         for content in [b"\xff\xfe\x10\x04", b"\xfe\xff\x04\x10"] {
             assert!(
                 find_slot(content, "A", |_| true).is_err_and(|why| why.contains("UTF-16")),

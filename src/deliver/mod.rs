@@ -419,7 +419,7 @@ mod tests {
         }
     }
 
-    /// A destination that takes its time, while another process changes the token.
+    /// A destination that needs some time, while another process changes the token.
     struct Meanwhile<'a>(&'a dyn Fn(&mut Token));
 
     impl OpenDestination for (&Location, Meanwhile<'_>) {

@@ -89,6 +89,10 @@ fn finish(
     token: &Token,
     missing: Missing,
 ) -> Result<Option<String>, StoreError> {
+    if token.delivery.is_none() {
+        // Another process has finished it meanwhile.
+        return Ok(None);
+    }
     // The file is read before the lock is taken, because reading can block.
     let fate = fate(token, missing);
     if let Fate::Open(why) = &fate {

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_of_another_user_is_only_removed_beside_a_file_of_theirs() {
+    fn a_temporary_file_of_another_user_is_removed_only_beside_a_file_of_that_user() {
         if !rustix::process::geteuid().is_root() {
             return;
         }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn only_old_temporaries_of_ours_are_swept_away() {
+    fn only_old_temporary_files_of_this_user_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let names = [
             ".tokenctl-0123456789abcdef",
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_that_was_moved_away_keeps_its_content() {
+    fn a_temporary_file_that_was_moved_keeps_its_content() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("target");
         let mut made = Temporary::create(&target, &SecretHash::from_bytes([7; 32]), None).unwrap();

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_a_scope_says_its_fields_without_its_name() {
+    fn the_changes_of_a_scope_do_not_contain_its_name() {
         let entry = |includes: &[&str], retired: Option<i64>| Entry {
             row: 1,
             id: "abcdef123456".to_owned(),

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_hashed_with_its_own_secret_whatever_the_order() {
+    fn a_delivery_is_hashed_with_its_secret_whatever_the_order() {
         let mut it = tokens::token(vec![secret(1, 0), secret(2, 0), secret(3, 0)]);
         it.delivery = Some(delivery(2));
         let digest = Form::Two.token(&it);

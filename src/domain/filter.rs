@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_only_shows_what_is_over_is_empty() {
+    fn a_filter_that_only_includes_revoked_and_expired_tokens_is_empty() {
         assert!(Filter { all: true, ..Filter::default() }.is_empty());
         assert!(!Filter { statuses: vec![Status::Active], ..Filter::default() }.is_empty());
     }

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_becomes_valid_before_it_expires() {
+    fn a_token_must_become_valid_before_it_expires() {
         assert!(starts_before(Some(at(4)), Some(at(5))).is_ok());
         assert!(starts_before(Some(at(5)), Some(at(5))).is_err());
         assert!(starts_before(Some(at(5)), None).is_ok());

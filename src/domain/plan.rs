@@ -130,7 +130,7 @@ mod tests {
     use crate::domain::token::tests::{at, secret, token};
 
     #[test]
-    fn a_change_is_named_as_its_key_in_the_file() {
+    fn a_change_has_the_key_that_the_file_uses() {
         let before = token(vec![secret(1, 0)]);
         let mut after = before.clone();
         after.disabled_at = Some(at(1));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_is_of_a_token_by_its_kind_and_its_name() {
+    fn an_item_belongs_to_a_token_if_kind_and_name_match() {
         let (demo, other): (Name, Name) = ("demo".parse().unwrap(), "other".parse().unwrap());
         let item = Item::of_new(&demo);
         assert!(item.is_of_token(&demo) && !item.is_of_token(&other));

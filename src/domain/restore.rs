@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_token_keeps_the_rows_of_the_present_one_and_no_delivery() {
+    fn a_restored_token_keeps_the_existing_row_numbers_and_no_delivery() {
         let backup = Token { row: 8, delivery: Some(delivery(1)), ..token(vec![secret(1, 0)]) };
         let moved = StoredSecret { row: 5, ..secret(1, 0) };
         let present = token(vec![moved.clone()]);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_worked_in_the_backup_and_no_longer_exists_is_revoked() {
+    fn a_working_secret_of_the_backup_that_no_longer_exists_is_reported() {
         let over = StoredSecret { expires_at: Some(at(3)), ..secret(2, 0) };
         let kept_ended = |now| {
             let backup = token(vec![secret(1, 0), over.clone()]);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_store_ended_is_ended_and_every_secret_is_kept() {
+    fn revocations_of_another_store_are_applied_and_every_secret_is_kept() {
         let backup = token(vec![secret(1, 0), secret(2, 0)]);
         let mut other = token(vec![StoredSecret { revoked_at: Some(at(4)), ..secret(2, 0) }]);
         other.disabled_at = Some(at(5));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn grants_follow_their_scopes_into_another_catalogue() {
+    fn grants_refer_to_the_same_scopes_in_another_catalogue() {
         let entry = |row, id: &str, name: &str| Entry {
             row,
             id: id.to_owned(),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_works_while_it_is_not_revoked_and_a_secret_of_it_is_not_over() {
+    fn a_token_works_unless_it_is_revoked_or_all_its_secrets_are_over() {
         let over = StoredSecret { expires_at: Some(at(3)), ..secret(1, 0) };
         assert!(token(vec![over.clone(), secret(2, 0)]).has_working_secret(at(9)));
         assert!(!token(vec![over]).has_working_secret(at(9)));

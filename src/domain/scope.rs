@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn includes_follow_a_new_name() {
+    fn a_renamed_scope_stays_included() {
         let before = catalogue(&[("write", &["read"]), ("read", &[]), ("other", &[])]);
         let renamed = Entry { name: scope("see"), ..before.get(&scope("read")).unwrap().clone() };
         let after = before.with(&renamed);

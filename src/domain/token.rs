@@ -304,7 +304,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// An open delivery of the secret in this row.
+    /// An unfinished delivery of the secret in this row.
     pub fn delivery(secret: i64) -> Delivery {
         Delivery {
             secret,
@@ -351,7 +351,7 @@ pub(crate) mod tests {
         assert_eq!(it.secret_status(&it.secrets[0], at(60)), Status::Expired);
         assert_eq!(it.rotated_at(), Some(at(4)));
         assert!(it.is_visible(at(1_000)));
-        // Within the second of its creation, and after the previous secret was pruned.
+        // The rotation was in the same second as the creation, and the previous secret was pruned.
         let mut at_once = token(vec![secret(1, 0), secret(2, 0)]);
         at_once.secrets[0].superseded_at = Some(at(0));
         assert_eq!(at_once.rotated_at(), Some(at(0)));

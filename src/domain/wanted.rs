@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_is_taken_away_and_a_start_is_moved() {
+    fn a_destination_can_be_cleared_and_a_start_can_be_changed() {
         let mut before = token(vec![secret(1, 0)]);
         before.destination = Some(RememberedDestination {
             destination: Destination::File { path: "/a".to_owned() },
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_or_a_command_is_remembered() {
+    fn a_token_in_a_file_can_have_a_path_or_a_command() {
         let of = |destination: Option<Destination>, hook: Option<&str>| {
             let (destination, hook) = (Field::Set(destination), Field::Set(hook.map(str::to_owned)));
             let wanted = WantedToken { destination, hook, ..WantedToken::default() };

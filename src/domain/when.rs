@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_days_around_the_end_of_a_leap_february_are_printed_as_they_are_read() {
+    fn the_days_around_a_leap_day_are_printed_as_they_were_read() {
         for text in [
             "2024-02-29T00:00:00Z",
             "2100-02-28T23:59:59Z",

@@ -16,7 +16,7 @@ pub enum Source {
     Basic,
 }
 
-/// What a request presents.
+/// The secret that a request presents.
 pub enum Presented {
     Nothing,
     /// `None` for a text that cannot be a secret.
@@ -46,7 +46,7 @@ fn texts(headers: Headers<'_, '_>, source: Source) -> impl Iterator<Item = Zeroi
     headers.all(name).filter_map(move |value| text(value, source)).filter(|text| !text.is_empty())
 }
 
-/// What the value of a header presents, unless it is of another kind.
+/// The secret in the value of a header, unless it is of another kind.
 fn text(value: &[u8], source: Source) -> Option<Zeroizing<Vec<u8>>> {
     let owned = |text: &[u8]| Zeroizing::new(text.to_vec());
     let credentials = |scheme: &[u8]| {

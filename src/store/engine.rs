@@ -302,7 +302,7 @@ impl Rows<'_> {
 }
 
 impl<'a> Row<'a> {
-    /// Passes on the values of some columns, without asking for each of them which engine it is.
+    /// Passes the values of some columns to a function, without selecting the engine for each of them.
     #[cfg(feature = "cli")]
     pub fn each(
         &self,

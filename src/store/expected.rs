@@ -52,7 +52,7 @@ impl View<'_> {
         let last_change = found.first().and_then(|(it, _)| it.last_change);
         let (current, others): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(it, _)| is_current(it.secret()));
-        // Of a token that is presented by another secret than its current one, all secrets are read.
+        // If the presented secret of a token is not its current one, all of its secrets are read.
         let mut others: Vec<i64> = others.iter().map(|(it, _)| it.token.row).collect();
         others.sort_unstable();
         others.dedup();

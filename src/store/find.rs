@@ -41,6 +41,7 @@ impl View<'_> {
 
     /// A page of the rows of unrevoked tokens in the order of their names, after `after`. In reverse order,
     /// the page contains the names before `after`.
+    #[cfg(feature = "cli")]
     pub(super) fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
         let order = if reverse { "DESC" } else { "ASC" };
         // The first page has no bound, so that it also contains an invalid name that sorts before all valid

@@ -89,7 +89,7 @@ impl Store {
         self.version() == VERSION && !self.lenient.get()
     }
 
-    /// From now on, rows are read even if their seals are broken. This is for commands that only revoke access,
+    /// Reads rows from now on even if their seals are broken. This is for commands that only revoke access,
     /// which must always work. The log still shows what was changed by hand.
     pub fn accept_broken_seals(&self) {
         self.lenient.set(true);
@@ -220,7 +220,7 @@ impl Store {
         self.record(Kind::Refusals, secret, now);
     }
 
-    /// Writes the uses of a batch that are not written yet. Files are written at once.
+    /// Writes the uses of a batch that have not been written yet. Uses in files are written at once.
     pub fn send_uses(&self) {
         #[cfg(feature = "postgres")]
         if let Engine::Postgres(it) = &self.engine {

@@ -1,5 +1,5 @@
-//! Pages of tokens in order of name, for lists of all tokens. One statement takes their rows from the store, perhaps on
-//! another thread than the one on which a [`Reader`] checks and reads them.
+//! Pages of tokens in the order of their names, for lists of all tokens. One statement takes their rows from
+//! the store. A [`Reader`] checks and reads the rows, possibly on another thread.
 
 mod reader;
 mod rows;
@@ -20,29 +20,31 @@ use rows::{Rows, Table};
 /// How many tokens a page has. Several pages are in memory at once.
 const TOKENS: usize = 250;
 
-/// A page, as it was taken from the store.
+/// A page of rows as they were taken from the store.
 #[derive(Default)]
 pub struct Page {
-    /// The name before it, after which it can be taken again.
+    /// The name before the page, after which it can be taken again.
     pub after: Option<String>,
-    /// Each token with its secrets, then the labels and grants of all of them.
+    /// Each token with its secrets, followed by the labels and grants of all tokens.
     rows: Rows,
-    /// The rows and the last name of the tokens.
+    /// The row numbers of the tokens, and the name of the last one.
     tokens: Vec<i64>,
     end: Option<String>,
     /// The tokens of a page that was read table by table.
     read: Vec<Token>,
+    /// Whether the rows have seals. A migration adds them between two pages.
+    is_sealed: bool,
 }
 
-/// A walk through the unrevoked tokens in order of name.
+/// A walk through the unrevoked tokens in the order of their names.
 pub struct Pages<'a> {
     store: &'a mut Store,
     now: Timestamp,
     reverse: bool,
     after: Option<String>,
     is_over: bool,
-    /// Whether pages are read table by table: by a server, which would send the whole store otherwise, and for an error
-    /// that names the place.
+    /// Whether pages are read table by table. This is done for a server, which would otherwise send the whole
+    /// store, and to get an error that names the damaged row.
     by_table: bool,
 }
 
@@ -54,17 +56,17 @@ impl Store {
 }
 
 impl Pages<'_> {
-    /// What checks and reads the pages.
+    /// Returns a reader for these pages.
     pub fn reader(&self) -> Reader {
         Reader::new(self.store, self.now)
     }
 
-    /// Whether no page follows.
+    /// Whether there are no further pages.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Goes on after this name, table by table.
+    /// Continues after this name, table by table.
     pub fn again(&mut self, after: Option<String>) {
         (self.after, self.is_over, self.by_table) = (after, false, true);
     }
@@ -75,7 +77,7 @@ impl Pages<'_> {
             return Ok(false);
         }
         match self.try_take(page) {
-            Err(_) if !self.by_table => {
+            Err(StoreError::Damaged(_)) if !self.by_table => {
                 self.by_table = true;
                 self.try_take(page)?;
             }
@@ -88,7 +90,7 @@ impl Pages<'_> {
         *page = Page { after: self.after.clone(), rows: std::mem::take(&mut page.rows), ..Page::default() };
         page.rows.clear();
         let more = self.store.read(|view| view.take_page(self, page))?;
-        // A damaged index may contain a cycle.
+        // A damaged index might contain a cycle.
         let goes_on = match (&self.after, &page.end) {
             (Some(after), Some(end)) if self.reverse => end < after,
             (Some(after), Some(end)) => end > after,
@@ -103,7 +105,7 @@ impl Pages<'_> {
 }
 
 impl View<'_> {
-    /// Takes a page. Returns whether more may follow.
+    /// Takes a page. Returns whether there might be more.
     fn take_page(&self, pages: &Pages<'_>, page: &mut Page) -> Result<bool, StoreError> {
         if pages.by_table {
             let rows = self.rows_by_name(pages.after.as_deref(), pages.reverse)?;
@@ -111,6 +113,7 @@ impl View<'_> {
             page.end = page.read.last().map(|token| token.name.to_string());
             return Ok(rows.len() == PAGE);
         }
+        page.is_sealed = self.checks_seals();
         let more = self.take_tokens(pages, page)?;
         let (least, most) = (page.tokens.iter().min().copied(), page.tokens.iter().max().copied());
         for (table, sql, columns, key) in [
@@ -126,12 +129,14 @@ impl View<'_> {
         Ok(more)
     }
 
-    /// Tokens with their secrets. Names are found by the index, and read from the row to which the index leads.
+    /// Takes tokens with their secrets. The index finds the names, and they are read from the rows to which
+    /// it leads.
     fn take_tokens(&self, pages: &Pages<'_>, page: &mut Page) -> Result<bool, StoreError> {
         let (order, beyond) = if pages.reverse { ("DESC", "<") } else { ("ASC", ">") };
-        // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
+        // The first page has no bound, so that it also contains an invalid name that sorts before all valid
+        // ones.
         let bound = pages.after.as_ref().map_or(String::new(), |_| format!("AND i.name {beyond} ?1"));
-        // Few stores have open deliveries and pending hooks.
+        // Few stores have unfinished deliveries or pending hooks, so their tables are usually left out.
         let any = "SELECT 1 WHERE EXISTS (SELECT 1 FROM delivery) OR EXISTS (SELECT 1 FROM hook)";
         let (both, joins, of_secret) = if self.has(any, &[])? {
             let joins = "LEFT JOIN delivery d ON d.secret = s.row LEFT JOIN hook h ON h.secret = s.row";
@@ -139,7 +144,7 @@ impl View<'_> {
         } else {
             (String::new(), "", OF_SECRET)
         };
-        // The secrets of a token are put in order later: SQLite would write all columns down to sort them.
+        // The secrets of a token are sorted later, because SQLite would copy all columns to sort them.
         let sql = format!(
             "SELECT t.*, s.*{both} FROM tokens i CROSS JOIN tokens t ON t.row = i.row
              LEFT JOIN secret s ON s.token = t.row {joins}

@@ -181,7 +181,7 @@ mod tests {
     use crate::domain::when::ClockWrong;
 
     #[test]
-    fn a_connection_is_kept_after_an_error_that_is_not_its_own() {
+    fn a_connection_is_kept_after_an_error_that_leaves_it_usable() {
         assert!(leaves_usable(&StoreError::Locked(vec![7])));
         assert!(leaves_usable(&StoreError::Clock(ClockWrong("wrong".to_owned()))));
         assert!(

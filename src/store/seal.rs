@@ -37,7 +37,7 @@ pub fn seal<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) ->
     of(&bytes)
 }
 
-/// Begins the encoding of a row, of which the seal is computed.
+/// Begins the encoding of a row, from which its seal is computed.
 pub fn begin(table: &str, bytes: &mut Vec<u8>) {
     encode(&ValueRef::Text(table.as_bytes()), bytes);
 }
@@ -59,7 +59,7 @@ pub fn encode(column: &ValueRef<'_>, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(text);
 }
 
-/// Takes a column from the beginning of the encoding. `None` if there is none.
+/// Removes the first column from an encoding, and returns it. `None` if there is none.
 #[cfg(feature = "cli")]
 pub fn decode<'b>(bytes: &mut &'b [u8]) -> Option<ValueRef<'b>> {
     let (tag, rest) = bytes.split_first()?;
@@ -98,7 +98,7 @@ pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
     Err(broken(cells.column(columns.len())))
 }
 
-/// The error of a row whose seal, in this column, is not that of the others.
+/// The error for a row whose seal, which is in this column, does not match the other columns.
 pub fn broken(column: usize) -> rusqlite::Error {
     wrong(column, "the row is not what was written")
 }

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_version_one_is_shared_if_its_directory_was_made_so() {
+    fn a_store_of_version_one_is_shared_if_its_directory_has_the_mode_of_a_shared_one() {
         use std::fs;
         let dir = tempfile::tempdir().unwrap();
         let database = dir.path().join("database");

@@ -19,24 +19,24 @@ pub const OF_SECRET: usize = 10;
 pub const DELIVERY: &str = "d.kind, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace,
      d.variable, d.command, d.hook, d.remember, d.host";
 const OF_DELIVERY: usize = 13;
-/// The columns of a pending hook, with the alias of their table.
+/// The columns of a pending hook, with the alias of its table.
 pub const HOOK: &str =
     "h.command, h.destination, h.previous_expires_at, h.host, h.uid, h.claimed_at, h.claimed_pid,
      h.failed_at, h.created_at";
 
-/// The columns of a delivery and a pending hook.
+/// The number of columns of a delivery and a pending hook together.
 pub const OF_BOTH: usize = OF_DELIVERY + 9;
 
-/// All columns of labels.
+/// The statement that reads labels, without a condition.
 pub const LABELS: &str = "SELECT token, key, value, seal FROM label";
 pub const OF_LABEL: usize = 4;
-/// All columns of grants, with their scopes. The index contains a whole grant. The row is also read from the table, or a
-/// damaged index could grant a scope.
+/// The statement that reads grants with their scopes, without a condition. The index contains a whole grant.
+/// The row is also read from the table, because a damaged index could grant a scope.
 pub const GRANTS: &str =
     "SELECT t.row, t.token, t.scope, t.seal, s.name, s.id, g.token, g.scope FROM granted g
      LEFT JOIN scope s ON s.row = g.scope LEFT JOIN granted t ON t.row = g.row";
 pub const OF_GRANT: usize = 8;
-/// The first columns of a grant are its row, which ends with its seal.
+/// The number of columns that belong to the row of a grant, which ends with its seal.
 pub const OF_GRANT_ROW: usize = 4;
 
 /// How many labels, grants and secrets a token should have.
@@ -127,7 +127,7 @@ pub fn read_secret(cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
     })
 }
 
-/// Adds a secret to its token, with the columns of its delivery and its pending hook, if any.
+/// Adds a secret to its token, with its delivery and its pending hook, if any. `both` contains their columns.
 pub fn add_secret(token: &mut Token, secret: StoredSecret, both: &Cells<'_>) -> rusqlite::Result<()> {
     if both.values()[0] != ValueRef::Null {
         let delivery = read_delivery(both, secret.row)?;
@@ -159,7 +159,7 @@ fn read_delivery(cells: &Cells<'_>, secret: i64) -> rusqlite::Result<Delivery> {
     })
 }
 
-/// The pending hook of a secret's row, if there is one.
+/// Reads the pending hook of a secret, if there is one.
 fn read_hook(cells: &Cells<'_>, secret: i64) -> rusqlite::Result<Option<PendingHook>> {
     let Some(command) = cells.get(OF_DELIVERY)? else { return Ok(None) };
     let at = |column: usize| OF_DELIVERY + column;
@@ -177,7 +177,7 @@ fn read_hook(cells: &Cells<'_>, secret: i64) -> rusqlite::Result<Option<PendingH
     }))
 }
 
-/// A grant from the columns of [`GRANTS`], with the row of its scope.
+/// Reads a grant from the columns of [`GRANTS`], and the row number of its scope.
 pub fn read_grant(cells: &Cells<'_>) -> rusqlite::Result<(i64, Grant)> {
     let (by_index, by_table): ([Option<i64>; 2], [Option<i64>; 2]) =
         ([cells.get(6)?, cells.get(7)?], [cells.get(1)?, cells.get(2)?]);

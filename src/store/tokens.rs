@@ -104,7 +104,8 @@ impl View<'_> {
         Ok(rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect())
     }
 
-    /// Adds the labels and grants of tokens. As in `with_labels_and_grants`, those that a verdict does not expect are not looked for.
+    /// Adds the labels and grants of tokens. Like `with_labels_and_grants`, it does not search for those that
+    /// a verdict does not expect.
     pub(super) fn add_parts(
         &self,
         rows: &[i64],
@@ -156,7 +157,7 @@ impl View<'_> {
         })
     }
 
-    /// The grants, with their times of use up to `now`, if that is given.
+    /// Adds the grants, with their times of use up to `now`, if that is given.
     fn add_grants(
         &self,
         rows: &[i64],
@@ -177,7 +178,7 @@ impl View<'_> {
         })
     }
 
-    /// Fails if rows of a token are missing.
+    /// Fails if rows that belong to a token are missing.
     fn are_whole<'t>(
         &self,
         found: impl IntoIterator<Item = &'t (Token, Counts)>,
@@ -194,7 +195,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Runs `columns … WHERE column IN rows` over one row or a page of them.
+    /// Runs `columns … WHERE column IN rows` for one row or a page of rows.
     pub(super) fn each(
         &self,
         table: &str,

@@ -169,7 +169,8 @@ impl Usage {
     }
 }
 
-/// The usage files beside a database. Each is opened when it is first needed, since most verdicts do not need them.
+/// The usage files of a database. Each is opened when it is first needed, because most verdicts do not need
+/// them.
 pub struct Usages {
     dir: PathBuf,
     owner: u32,
@@ -182,7 +183,7 @@ impl Usages {
         Self { dir: dir.to_owned(), owner, len, open: Default::default() }
     }
 
-    /// The same files, for another thread.
+    /// Opens the same files again, for another thread.
     #[cfg(feature = "cli")]
     pub fn fresh(&self) -> Self {
         Self::new(self.beside())
@@ -203,7 +204,7 @@ impl Usages {
     }
 }
 
-/// Bytes of a usage file that were read at once.
+/// Bytes of a usage file that were read together.
 #[derive(Default)]
 pub struct Block {
     start: Option<u64>,

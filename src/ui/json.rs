@@ -151,7 +151,7 @@ impl<'a> TokenDoc<'a> {
     }
 }
 
-/// T + `changed`.
+/// All keys of a token, and `changed`.
 #[derive(Serialize)]
 pub struct ChangedDoc<'a> {
     #[serde(flatten)]
@@ -159,18 +159,18 @@ pub struct ChangedDoc<'a> {
     pub changed: bool,
 }
 
-/// T + `changed` + `secret`, for a document without a secret.
+/// All keys of a changed token, and a `secret` that is null.
 #[derive(Serialize)]
 pub struct NoSecretDoc<'a> {
     #[serde(flatten)]
     pub token: ChangedDoc<'a>,
     pub secret: Option<()>,
-    /// The failure after a change that was made.
+    /// The failure that followed a change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorDoc<'a>>,
 }
 
-/// T + `events`.
+/// All keys of a token, and `events`.
 #[derive(Serialize)]
 pub struct ShowDoc<'a> {
     #[serde(flatten)]
@@ -240,7 +240,7 @@ impl<'a> OwnedTokenDoc<'a> {
     }
 }
 
-/// S.
+/// A scope.
 #[derive(Serialize)]
 pub struct ScopeDoc<'a> {
     name: &'a Scope,
@@ -252,7 +252,7 @@ pub struct ScopeDoc<'a> {
 }
 
 impl<'a> ScopeDoc<'a> {
-    /// `tokens` counts the unrevoked tokens that hold it directly.
+    /// `tokens` is the number of unrevoked tokens that have it directly.
     pub fn new(entry: &'a Entry, tokens: i64) -> Self {
         Self {
             name: &entry.name,
@@ -265,7 +265,7 @@ impl<'a> ScopeDoc<'a> {
     }
 }
 
-/// S + `changed`, and the tokens and scopes that lost it.
+/// All keys of a scope, `changed`, and the tokens and scopes that lost it.
 #[derive(Serialize)]
 pub struct ChangedScopeDoc<'a> {
     #[serde(flatten)]
@@ -275,7 +275,7 @@ pub struct ChangedScopeDoc<'a> {
     pub withdrawn_from: Option<Vec<NamedDoc<'a>>>,
 }
 
-/// `settings`.
+/// The document of `settings`.
 #[derive(Serialize)]
 pub struct SettingsDoc<'a> {
     path: &'a str,
@@ -311,7 +311,7 @@ impl<'a> SettingsDoc<'a> {
     }
 }
 
-/// `init`.
+/// The document of `init`.
 #[derive(Serialize)]
 pub struct InitDoc<'a> {
     pub path: &'a str,
@@ -319,14 +319,14 @@ pub struct InitDoc<'a> {
     pub changed: bool,
 }
 
-/// `man`.
+/// The document of `man`.
 #[derive(Serialize)]
 pub struct ManDoc<'a> {
     pub path: Option<&'a str>,
     pub pages: Vec<&'a str>,
 }
 
-/// `doctor`.
+/// The document of `doctor`.
 #[derive(Serialize)]
 pub struct DoctorDoc<'a> {
     pub ok: bool,

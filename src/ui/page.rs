@@ -177,7 +177,7 @@ fn secret(token: &Token, it: &StoredSecret, times: &Times, screen: Screen) -> Ve
     };
     let state = token.secret_status(it, now);
     let used = match it.refused_at {
-        // The reason is the present one.
+        // The reason is that of the current status.
         Some(time) => {
             let why = refusal(token, it, now).map_or("", Reason::word);
             format!("refused {} ({why})", relative(time, times.now))

@@ -50,7 +50,7 @@ impl Progress {
     }
 }
 
-/// What is done and how much of it, cut to fit beside the cursor. `of` is 0 if the total is unknown.
+/// The description and the count of the progress, cut to fit beside the cursor. `of` is 0 if the total is unknown.
 pub fn line(what: &str, done: u64, of: u64, columns: u16) -> String {
     let fits = |line: &String| line.len() < usize::from(columns);
     let full = match of {

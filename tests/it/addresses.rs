@@ -167,7 +167,7 @@ fn addresses_that_are_not_in_canonical_form_are_reported_as_damage() {
         world.sql(&format!("UPDATE tokens SET allow_from = '{text}'"));
         let verify = ["verify", "--address", "10.0.0.1"];
         let failure = world.refuses_with(&verify, secret.as_bytes(), 6, "store_damaged");
-        message = failure["message"].as_str().expect("text").to_owned();
+        message = failure["message"].as_str().expect("it is a string").to_owned();
     }
     assert!(message.contains("`everywhere` is neither an address nor a network"), "{message}");
 }

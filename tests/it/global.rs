@@ -59,9 +59,9 @@ fn an_invalid_argument_is_reported_in_one_line_of_json() {
             "unexpected argument `b`",
             "the usage is `tokenctl show [OPTIONS] <NAME>`; see `tokenctl show --help`",
         ),
-        (&["list", "--limit", "x"], "`--limit`: `x` is not a count", "`--limit <N>`"),
-        (&["list", "--owner", ""], "`--owner`: the value is empty", "`--owner <WHO>`"),
-        (&["list", "--limit"], "`--limit` needs a value", "`--limit <N>`"),
+        (&["list", "--limit", "x"], "`--limit`: `x` is not a whole number", "write it as `--limit <N>`"),
+        (&["list", "--owner", ""], "`--owner`: the value is empty", "write it as `--owner <WHO>`"),
+        (&["list", "--limit"], "`--limit` needs a value", "write it as `--limit <N>`"),
         (
             &["list", "--sort", "zzz"],
             "`zzz` is not a value of `--sort`",

@@ -1,5 +1,5 @@
-//! The special properties of a store in PostgreSQL. That it behaves like one in files is shown by the tests of
-//! the verbs, which run on it as well.
+//! What is special about a store in PostgreSQL. The tests of the verbs also run on PostgreSQL, and show that the rest
+//! is the same as for a store in files.
 
 mod crash;
 mod cuts;
@@ -19,7 +19,7 @@ use std::process::Command;
 use crate::support::server::{Database, Server, have};
 use crate::support::{Ran, program, run};
 
-/// Where the server listens.
+/// The socket of the shared server.
 fn socket() -> PathBuf {
     Server::shared().dir().join(".s.PGSQL.5432")
 }
@@ -39,14 +39,14 @@ impl Fixture {
         self.run_as("postgres", args, b"")
     }
 
-    /// As a role of PostgreSQL.
+    /// Runs a command that connects as this PostgreSQL role.
     #[track_caller]
     fn run_as(&self, role: &str, args: &[&str], input: &[u8]) -> Ran {
         let url = Server::shared().url(role, &self.0.0);
         run(program().env("TOKENCTL_STORE", url).args(args), input)
     }
 
-    /// The real program against this store through a port of this machine.
+    /// A command that reaches this store through a local port.
     fn through(&self, port: u16) -> Command {
         let mut command = program();
         let url = format!("postgres://postgres@127.0.0.1:{port}/{}?sslmode=disable", self.0.0);
@@ -54,7 +54,7 @@ impl Fixture {
         command
     }
 
-    /// What `verify` says of a secret.
+    /// Returns what `verify` prints for a secret.
     fn verify(&self, secret: &[u8]) -> String {
         self.run_as("postgres", &["verify"], secret).out
     }
@@ -63,19 +63,19 @@ impl Fixture {
         Server::shared().sql(&self.0.0, sql)
     }
 
-    /// What a statement of a role is answered: none where it is refused.
+    /// Runs a statement as this role. Returns `None` if it is refused.
     fn as_role(&self, role: &str, sql: &str) -> Option<String> {
         Server::shared().ask(&self.0.0, &format!("SET SESSION AUTHORIZATION {role}; {sql}"))
     }
 }
 
-/// Every n-th of the points at which something is interrupted, or all of them with `CRASH=all` in the environment.
+/// Returns `nth`, so that only every n-th point of interruption is tested, or 1 if `CRASH=all` is set.
 fn every(nth: usize) -> usize {
     if std::env::var_os("CRASH").is_some_and(|which| which == "all") { 1 } else { nth }
 }
 
 #[test]
-fn without_apply_init_prints_what_makes_the_tables_and_makes_none() {
+fn init_without_apply_prints_the_sql_and_creates_no_tables() {
     if !have() {
         return;
     }
@@ -99,7 +99,7 @@ fn without_apply_init_prints_what_makes_the_tables_and_makes_none() {
 }
 
 #[test]
-fn an_export_goes_both_ways_with_the_same_digests_and_the_same_head() {
+fn an_export_into_files_and_back_keeps_the_digests_and_the_log_head() {
     if !have() {
         return;
     }
@@ -112,14 +112,14 @@ fn an_export_goes_both_ways_with_the_same_digests_and_the_same_head() {
     from.run(&["revoke", "api", "--yes"]).ok();
     let head = from.run(&["audit", "head"]).ok().out;
     let exported = from.run(&["export"]).ok().out;
-    // Into files, and from there into another server.
-    let dir = tempfile::tempdir().expect("a directory");
+    // Import into files first, and from there into another server.
+    let dir = tempfile::tempdir().expect("a temporary directory can be created");
     let files = dir.path().join("store");
     let in_files =
         |args: &[&str], input: &[u8]| run(program().env("TOKENCTL_STORE", &files).args(args), input);
     let lines = dir.path().join("lines");
-    std::fs::write(&lines, &exported).expect("an export");
-    let lines = lines.to_str().expect("UTF-8");
+    std::fs::write(&lines, &exported).expect("the file can be written");
+    let lines = lines.to_str().expect("the path is UTF-8");
     in_files(&["import", lines], b"").ok();
     assert_eq!(in_files(&["audit", "head"], b"").ok().out, head);
     let again = in_files(&["export"], b"").ok().out;
@@ -128,13 +128,13 @@ fn an_export_goes_both_ways_with_the_same_digests_and_the_same_head() {
     assert_eq!(to.run(&["audit", "head"]).ok().out, head);
     assert_eq!(to.run(&["export"]).ok().out, exported);
     to.run(&["audit", "verify"]).ok();
-    // Numbers of rows go on after those that came.
+    // New rows get numbers after those of the imported rows.
     to.run(&["create", "new", "--all-scopes"]).ok();
     to.run(&["audit", "verify"]).ok();
 }
 
 #[test]
-fn the_role_that_verifies_can_do_nothing_else() {
+fn the_role_tokenctl_verify_can_only_verify() {
     if !have() {
         return;
     }
@@ -142,7 +142,7 @@ fn the_role_that_verifies_can_do_nothing_else() {
     let secret = store.run(&["create", "web"]).ok();
     let verified = store.run_as("tokenctl_verify", &["verify"], secret.line().as_bytes());
     assert_eq!(verified.ok().out, "valid web\n");
-    assert_eq!(store.sql("SELECT count(*) FROM tokenctl.usage"), "1", "its use is recorded");
+    assert_eq!(store.sql("SELECT count(*) FROM tokenctl.usage"), "1", "the use was not recorded");
     let forbidden = [
         "SELECT count(*) FROM tokenctl.events",
         "SELECT destination_path FROM tokenctl.tokens",
@@ -163,13 +163,13 @@ fn the_role_that_verifies_can_do_nothing_else() {
     ];
     let is_done = |sql: &&&str| store.as_role("tokenctl_verify", sql).is_some();
     assert_eq!(forbidden.iter().filter(is_done).collect::<Vec<_>>(), Vec::<&&str>::new());
-    // What can be read holds nothing of where secrets go, of hooks or of who did what.
+    // The views that the role can read contain no destinations, hooks or actors.
     let hidden =
         "SELECT count(destination_path) + count(destination_command) + count(hook) FROM tokenctl_read.tokens";
     assert_eq!(store.as_role("tokenctl_verify", hidden).as_deref(), Some("0"));
     let columns = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'tokenctl_read' AND table_name = 'events'";
     assert_eq!(store.sql(columns), "3");
-    // A table that it may make for itself does not replace one of ours.
+    // The role can create temporary tables, but they do not replace a table of the store.
     let planted = "CREATE TEMP TABLE tokens (row bigint); SET search_path = tokenctl, tokenctl_read, pg_temp; SELECT count(name) FROM tokens";
     assert_eq!(store.as_role("tokenctl_verify", planted).as_deref(), Some("1"));
     for args in [&["create", "x"][..], &["revoke", "web", "--yes"], &["audit"], &["export"], &["settings"]] {

@@ -104,7 +104,7 @@ fn progress_is_removed_before_a_question() {
     world.at_terminal(&[Answer::No]);
     let (code, shown) = world.run_on_screen(&["doctor", "--repair"]);
     assert_eq!((code, world.asked.borrow().len()), (130, 1));
-    let (_, end) = shown.rsplit_once("checking rules 1 of 1").expect("a line");
+    let (_, end) = shown.rsplit_once("checking rules 1 of 1").expect("there is a line");
     assert_eq!(end, format!("\x1b[K{ERASED}error: you answered no; nothing was changed\n"));
 }
 

@@ -21,7 +21,9 @@ fn a_killed_creation_expires_after_ten_minutes_without_any_clean_up() {
     let secret = world.kill_by_command(&["create", "demo"]);
     assert_eq!(world.real(&["verify"], secret.as_bytes()).line(), "valid demo");
     let failure = assert_failure(&world.real(&["create", "demo", "--json"], b""), "under_way", 5);
-    assert!(failure["message"].as_str().expect("a text").contains("`demo` is being delivered by process"));
+    assert!(
+        failure["message"].as_str().expect("it is a string").contains("`demo` is being delivered by process")
+    );
     world.at_real_time(10 * MINUTE);
     let bytes = world.bytes();
     assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
@@ -46,7 +48,7 @@ fn a_killed_rotation_expires_after_ten_minutes_without_any_clean_up() {
     }
     let ran = world.real(&["rotate", "demo", "--json"], b"");
     let failure = assert_failure(&ran, "under_way", 5);
-    assert!(failure["hint"].as_str().expect("a hint").starts_with("wait until "), "{failure}");
+    assert!(failure["hint"].as_str().expect("the hint is a string").starts_with("wait until "), "{failure}");
     world.at_real_time(10 * MINUTE);
     let bytes = world.bytes();
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
@@ -72,13 +74,13 @@ fn a_delivery_killed_while_it_wrote_to_stdout_also_expires() {
         let (_reader, writer) = full_pipe();
         let mut stuck = world.start(args, writer);
         wait_until_stuck(&mut stuck);
-        stuck.kill().expect("a child");
-        stuck.wait().expect("a child");
+        stuck.kill().expect("the process can be killed");
+        stuck.wait().expect("the process can be waited for");
     }
     world.at_real_time(10 * MINUTE);
     assert_eq!(world.names(&["--all"]), ["demo"]);
     world.create("new", &[]);
-    assert_eq!(world.show("demo")["secrets"].as_array().expect("secrets").len(), 1);
+    assert_eq!(world.show("demo")["secrets"].as_array().expect("`secrets` is an array").len(), 1);
     world.assert_valid(&old, "demo");
     assert_eq!(count(&world, "rollback"), 2);
 }
@@ -89,14 +91,14 @@ fn a_delivery_killed_after_it_wrote_to_a_redirected_stdout_also_expires() {
         return;
     }
     let world = World::of_processes();
-    let file = fs::canonicalize(world.dir.path()).expect("a directory").join("secret");
+    let file = fs::canonicalize(world.dir.path()).expect("the path exists").join("secret");
     let script = format!(
         "exec strace -f -o /dev/null -P {} -e trace=fsync -e inject=fsync:signal=SIGKILL \
          tokenctl create demo >secret",
         file.display()
     );
     assert_eq!(run(&mut world.bash(&script), b"").code, -1, "not killed");
-    let secret = fs::read_to_string(&file).expect("a file");
+    let secret = fs::read_to_string(&file).expect("the file can be read");
     assert_eq!(secret.len(), 42, "the newline is written only after the confirmation");
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
     world.at_real_time(10 * MINUTE);
@@ -123,7 +125,9 @@ fn the_next_change_by_the_same_user_rolls_a_killed_delivery_back_and_logs_it() {
     assert_eq!(count(&world, "rollback"), 0);
     world.run(&["settings", "grace", "2h", "--reason", "calm"]).ok();
     let log = world.run(&["audit", "--json"]).ok().json();
-    let [.., rollback, settings] = &log.as_array().expect("events")[..] else { panic!("{log}") };
+    let [.., rollback, settings] = &log.as_array().expect("`events` is an array")[..] else {
+        panic!("{log}")
+    };
     assert_eq!((&rollback["action"], &settings["action"]), (&json!("rollback"), &json!("settings")));
     assert_eq!(rollback["token"]["name"], "demo");
     assert_eq!((&rollback["actor"]["uid"], &rollback["reason"]), (&json!(us), &Value::Null));
@@ -151,14 +155,14 @@ fn the_next_change_confirms_a_killed_delivery_whose_file_has_the_secret() {
         world.shell(&format!("tokenctl create demo --grace 3h {destination}")).ok();
         let path = world.path(&format!("out/{name}"));
         let secret = || {
-            let text = fs::read_to_string(&path).expect("a file");
+            let text = fs::read_to_string(&path).expect("the file can be read");
             let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
-            words.find(|word| word.starts_with("tkn_")).expect("a secret").to_owned()
+            words.find(|word| word.starts_with("tkn_")).expect("there is a secret").to_owned()
         };
         let old = secret();
         if name == "env" {
             // Recovery accepts the same spellings of the line as the writer.
-            fs::write(&path, format!("A = \"{old}\" # ci\n")).expect("a file");
+            fs::write(&path, format!("A = \"{old}\" # ci\n")).expect("the file can be written");
         }
         if !world.kill_at(At::AfterRename, &format!("rotate demo {destination}")) {
             return;
@@ -199,10 +203,10 @@ fn a_provisional_secret_expires_at_a_new_fixed_expiry_of_its_token() {
     if !world.kill_at(At::AfterRename, "rotate demo --out out/file") {
         return;
     }
-    let secret = fs::read_to_string(world.path("out/file")).expect("a file");
+    let secret = fs::read_to_string(world.path("out/file")).expect("the file can be read");
     world.at_real_time(0);
     let until = time(world.now() + 3 * MINUTE);
-    world.run(&["edit", "demo", "--expires", until.as_str().expect("a time")]).ok();
+    world.run(&["edit", "demo", "--expires", until.as_str().expect("the time is a string")]).ok();
     assert_eq!(world.verify(&secret, &[]).0, 0);
     world.wait(5 * MINUTE);
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
@@ -215,7 +219,7 @@ fn a_killed_creation_whose_file_is_in_place_is_confirmed() {
     if !world.kill_at(At::AfterRename, "create demo --out out/file") {
         return;
     }
-    let secret = fs::read_to_string(world.path("out/file")).expect("a file");
+    let secret = fs::read_to_string(world.path("out/file")).expect("the file can be read");
     world.at_real_time(20 * MINUTE);
     world.assert_valid(&secret, "demo");
     assert_eq!(world.show("demo")["status"], "provisional");
@@ -246,7 +250,7 @@ fn a_killed_delivery_without_the_file_is_rolled_back_and_its_temporary_file_is_r
         assert_eq!(fs::read(&path).ok(), before, "{name}");
         let [temporary] = &world.temporaries()[..] else { panic!("{:?}", world.temporaries()) };
         let temporary = world.path(&format!("out/{temporary}"));
-        let secret = fs::read_to_string(&temporary).expect("a file");
+        let secret = fs::read_to_string(&temporary).expect("the file can be read");
         let secret = secret.trim_end().trim_start_matches("A=").to_owned();
         assert_eq!(mode(temporary.as_ref()), 0o600);
         world.at_real_time(9 * MINUTE);
@@ -257,7 +261,7 @@ fn a_killed_delivery_without_the_file_is_rolled_back_and_its_temporary_file_is_r
             world.create(name, &[]);
         } else {
             world.run(&["settings", "grace", "2h"]).ok();
-            let kept = String::from_utf8(before.clone().expect("a file")).expect("UTF-8");
+            let kept = String::from_utf8(before.clone().expect("a file")).expect("the bytes are UTF-8");
             let kept = kept.trim_end().trim_start_matches("A=");
             assert_eq!(world.verify(kept, &[]), (0, format!("valid {name}")));
         }
@@ -266,7 +270,7 @@ fn a_killed_delivery_without_the_file_is_rolled_back_and_its_temporary_file_is_r
         assert_eq!(fs::read(&path).ok(), before, "recovery does not write to the destination");
         world.run(&["doctor"]).ok();
         // The real program uses the real clock, which is behind the simulated one, so it needs a new store.
-        fs::remove_dir_all(world.store()).expect("the store");
+        fs::remove_dir_all(world.store()).expect("the store can be removed");
         world.real(&["init"], b"").ok();
     }
 }
@@ -276,13 +280,15 @@ fn recovery_deletes_only_a_temporary_file_that_tokenctl_wrote() {
     type Prepare = fn(&str);
     let cases: [(&str, Prepare); 3] = [
         ("a link", |path| {
-            fs::remove_file(path).expect("a file");
-            symlink("precious", path).expect("a link");
+            fs::remove_file(path).expect("the file can be removed");
+            symlink("precious", path).expect("the link can be created");
         }),
-        ("a second name", |path| fs::hard_link(path, format!("{path}.copy")).expect("a link")),
+        ("a second name", |path| {
+            fs::hard_link(path, format!("{path}.copy")).expect("the link can be created");
+        }),
         ("a directory", |path| {
-            fs::remove_file(path).expect("a file");
-            fs::create_dir(path).expect("a directory");
+            fs::remove_file(path).expect("the file can be removed");
+            fs::create_dir(path).expect("the directory can be created");
         }),
     ];
     for (what, prepare) in cases {
@@ -297,7 +303,7 @@ fn recovery_deletes_only_a_temporary_file_that_tokenctl_wrote() {
         world.at_real_time(11 * MINUTE);
         world.create("demo", &[]);
         assert!(fs::symlink_metadata(&temporary).is_ok(), "{what} was deleted");
-        assert_eq!(fs::read_to_string(world.path("out/precious")).expect("a file"), "precious");
+        assert_eq!(fs::read_to_string(world.path("out/precious")).expect("the file can be read"), "precious");
     }
 }
 
@@ -307,21 +313,21 @@ fn a_killed_delivery_is_rolled_back_if_its_file_was_replaced_by_something_else()
         let world = World::of_processes();
         world.directory("out");
         world.shell("tokenctl create demo --out out/file").ok();
-        let old = fs::read_to_string(world.path("out/file")).expect("a file");
+        let old = fs::read_to_string(world.path("out/file")).expect("the file can be read");
         if !world.kill_at(At::AfterRename, "rotate demo --out out/file") {
             return;
         }
         let path = world.path("out/file");
-        let new = fs::read_to_string(&path).expect("a file");
-        fs::rename(&path, world.path("out/moved")).expect("a file");
+        let new = fs::read_to_string(&path).expect("the file can be read");
+        fs::rename(&path, world.path("out/moved")).expect("the file can be renamed");
         match what {
             "fifo" => {
                 let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
                 rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0)
-                    .expect("a fifo");
+                    .expect("the FIFO can be created");
             }
-            "link" => symlink("moved", &path).expect("a link"),
-            "directory" => fs::create_dir(&path).expect("a directory"),
+            "link" => symlink("moved", &path).expect("the link can be created"),
+            "directory" => fs::create_dir(&path).expect("the directory can be created"),
             "foreign" => drop(world.write("out/file", "text")),
             _ => {}
         }
@@ -336,7 +342,7 @@ fn a_killed_delivery_is_rolled_back_if_its_file_was_replaced_by_something_else()
 /// Returns the old and the new secret, or `None` if that is not possible.
 fn killed_after_the_rename(world: &World, args: &str) -> Option<(String, String)> {
     world.directory("out");
-    let read = || fs::read_to_string(world.path("out/file")).expect("a file");
+    let read = || fs::read_to_string(world.path("out/file")).expect("the file can be read");
     world.shell(&format!("tokenctl create demo {args} --out out/file")).ok();
     let old = read();
     world.kill_at(At::AfterRename, "rotate demo --out out/file").then(|| (old, read()))
@@ -346,7 +352,7 @@ fn killed_after_the_rename(world: &World, args: &str) -> Option<(String, String)
 fn a_delivery_whose_directory_is_empty_stays_open_until_doctor_rolls_it_back() {
     let world = World::of_processes();
     let Some((old, new)) = killed_after_the_rename(&world, "") else { return };
-    fs::rename(world.path("out/file"), world.path("moved")).expect("a file");
+    fs::rename(world.path("out/file"), world.path("moved")).expect("the file can be renamed");
     world.at_real_time(11 * MINUTE);
     let ran = world.run(&["settings", "grace", "2h"]).ok();
     assert!(ran.err.contains("the delivery of `demo` stays open"), "{}", ran.err);
@@ -361,13 +367,13 @@ fn a_delivery_whose_directory_is_empty_stays_open_until_doctor_rolls_it_back() {
 fn a_delivery_whose_destination_cannot_be_read_stays_open() {
     let world = World::of_processes();
     let Some((_, new)) = killed_after_the_rename(&world, "") else { return };
-    fs::rename(world.path("out"), world.path("kept")).expect("a directory");
+    fs::rename(world.path("out"), world.path("kept")).expect("the directory can be renamed");
     world.write("out", "text");
     world.at_real_time(11 * MINUTE);
     let ran = world.run(&["settings", "grace", "2h"]).ok();
     assert!(ran.err.contains("out/file` could still be replaced: Not a directory"), "{}", ran.err);
-    fs::remove_file(world.path("out")).expect("a file");
-    fs::rename(world.path("kept"), world.path("out")).expect("a directory");
+    fs::remove_file(world.path("out")).expect("the file can be removed");
+    fs::rename(world.path("kept"), world.path("out")).expect("the directory can be renamed");
     world.run(&["settings", "grace", "3h"]).ok();
     assert_eq!(count(&world, "confirm"), 2);
     world.assert_valid(&new, "demo");
@@ -389,14 +395,14 @@ fn a_killed_rotation_can_be_replaced_at_once_with_replace_pending() {
         let world = World::of_processes();
         world.directory("out");
         world.shell("tokenctl create demo --out out/file").ok();
-        let old = fs::read_to_string(world.path("out/file")).expect("a file");
+        let old = fs::read_to_string(world.path("out/file")).expect("the file can be read");
         if !world.kill_at(at, "rotate demo --out out/file") {
             return;
         }
-        let provisional = fs::read_to_string(world.path("out/file")).expect("a file");
+        let provisional = fs::read_to_string(world.path("out/file")).expect("the file can be read");
         world.shell("tokenctl rotate demo --out out/file").exit(5);
         world.shell("tokenctl rotate demo --out out/file --replace-pending").ok();
-        let new = fs::read_to_string(world.path("out/file")).expect("a file");
+        let new = fs::read_to_string(world.path("out/file")).expect("the file can be read");
         let verify = |secret: &str| world.real(&["verify"], secret.as_bytes()).line().to_owned();
         assert_eq!(verify(&new), "valid demo");
         assert_eq!(verify(&old), "valid demo previous");
@@ -404,7 +410,10 @@ fn a_killed_rotation_can_be_replaced_at_once_with_replace_pending() {
         assert_eq!(verify(&provisional), "valid demo previous");
         assert!(world.temporaries().is_empty(), "{at:?}");
         let secrets = if at == At::BeforeRename { 2 } else { 3 };
-        assert_eq!(world.look_at("demo")["secrets"].as_array().expect("secrets").len(), secrets);
+        assert_eq!(
+            world.look_at("demo")["secrets"].as_array().expect("`secrets` is an array").len(),
+            secrets
+        );
         world.assert_intact();
     }
 }
@@ -422,7 +431,7 @@ fn doctor_finds_and_repairs_an_unfinished_delivery() {
     assert!(ran.out.ends_with(" was never finished\n") && ran.out.lines().count() == 1, "{}", ran.out);
     let finding = |ran: &Ran| ran.json()["findings"][0].clone();
     let found = finding(&world.run(&["doctor", "--json"]).exit(3));
-    let keys: Vec<_> = found.as_object().expect("an object").keys().collect();
+    let keys: Vec<_> = found.as_object().expect("it is an object").keys().collect();
     assert_eq!(keys, ["code", "message", "repairable", "repaired", "severity"]);
     assert_eq!((&found["repairable"], &found["repaired"]), (&json!(true), &json!(false)));
     // Without confirmation, nothing is repaired.
@@ -432,7 +441,10 @@ fn doctor_finds_and_repairs_an_unfinished_delivery() {
     world.uid = 64_001;
     let theirs = finding(&world.run(&["doctor", "--repair", "--yes", "--json"]).exit(3));
     assert_eq!((&theirs["repairable"], &theirs["repaired"]), (&json!(false), &json!(false)));
-    assert!(theirs["message"].as_str().expect("a text").contains(&format!(" of uid {us} ")), "{theirs}");
+    assert!(
+        theirs["message"].as_str().expect("it is a string").contains(&format!(" of uid {us} ")),
+        "{theirs}"
+    );
     world.uid = us;
     let ran = world.run(&["doctor", "--repair", "--yes", "--json"]).ok();
     assert_eq!((&ran.json()["ok"], &finding(&ran)["repaired"]), (&json!(true), &json!(true)));
@@ -443,7 +455,7 @@ fn doctor_finds_and_repairs_an_unfinished_delivery() {
 #[test]
 fn a_repair_needs_a_confirmation() {
     let mut world = World::with_store();
-    fs::remove_file(world.store().join("usage.secrets")).expect("a file");
+    fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed");
     world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
     world.run(&["doctor", "--repair"]).exit(130);
     world.run(&["doctor", "--repair"]).exit(130);
@@ -458,10 +470,18 @@ fn a_repair_needs_a_confirmation() {
 fn doctor_repairs_every_repairable_finding() {
     type Break = fn(&World);
     let cases: [(&str, Break); 8] = [
-        ("usage", |world| fs::remove_file(world.store().join("usage.secrets")).expect("a file")),
-        ("usage", |world| fs::remove_file(world.store().join("usage.scopes")).expect("a file")),
-        ("usage", |world| fs::write(world.store().join("usage.secrets"), "short").expect("a file")),
-        ("leftover", |world| fs::write(world.store().join("usage.new-x"), "").expect("a file")),
+        ("usage", |world| {
+            fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed");
+        }),
+        ("usage", |world| {
+            fs::remove_file(world.store().join("usage.scopes")).expect("the file can be removed");
+        }),
+        ("usage", |world| {
+            fs::write(world.store().join("usage.secrets"), "short").expect("the file can be written");
+        }),
+        ("leftover", |world| {
+            fs::write(world.store().join("usage.new-x"), "").expect("the file can be written");
+        }),
         ("permissions", |world| chmod(world, "tokens.db", 0o644)),
         ("permissions", |world| chmod(world, "tokens.db", 0o602)),
         ("permissions", |world| chmod(world, "tokens.db", 0o400)),
@@ -474,7 +494,7 @@ fn doctor_repairs_every_repairable_finding() {
         harm(&world);
         let case = format!("{at}: {code}");
         let before = world.run(&["doctor", "--json"]).exit(3).json();
-        let findings = before["findings"].as_array().expect("findings");
+        let findings = before["findings"].as_array().expect("`findings` is an array");
         assert!(!findings.is_empty(), "{case}");
         for finding in findings {
             assert_eq!((&finding["code"], &finding["repairable"]), (&json!(code), &json!(true)), "{case}");
@@ -482,7 +502,13 @@ fn doctor_repairs_every_repairable_finding() {
         let ran = world.run(&["doctor", "--repair", "--yes", "--json"]).ok();
         let after = ran.json();
         assert_eq!(after["ok"], true, "{case}");
-        assert!(after["findings"].as_array().expect("findings").iter().all(|it| it["repaired"] == true));
+        assert!(
+            after["findings"]
+                .as_array()
+                .expect("`findings` is an array")
+                .iter()
+                .all(|it| it["repaired"] == true)
+        );
         assert_eq!(world.run(&["doctor"]).ok().out, "ok\n", "{case}");
         world.assert_valid(&secret, "demo");
         // The mode of a restored database does not share a store that was private.
@@ -501,13 +527,13 @@ fn damage_that_cannot_be_repaired_is_still_reported_after_a_repair() {
     let world = World::with_store();
     world.create("demo", &[]);
     world.sql("UPDATE tokens SET owner = 'mallory'");
-    fs::remove_file(world.store().join("usage.scopes")).expect("a file");
+    fs::remove_file(world.store().join("usage.scopes")).expect("the file can be removed");
     let ran = world.run(&["doctor", "--repair", "--yes", "--json"]).exit(3);
     let document = ran.json();
     assert_eq!(document["ok"], false);
     let found: Vec<_> = document["findings"]
         .as_array()
-        .expect("findings")
+        .expect("`findings` is an array")
         .iter()
         .map(|it| (it["severity"].as_str(), it["repairable"].as_bool(), it["repaired"].as_bool()))
         .collect();
@@ -517,7 +543,7 @@ fn damage_that_cannot_be_repaired_is_still_reported_after_a_repair() {
 }
 
 fn chmod(world: &World, name: &str, mode: u32) {
-    fs::set_permissions(world.store().join(name), Permissions::from_mode(mode)).expect("a mode");
+    fs::set_permissions(world.store().join(name), Permissions::from_mode(mode)).expect("the mode can be set");
 }
 
 #[test]
@@ -557,9 +583,9 @@ fn an_unfinished_delivery_of_another_user_is_reported_until_the_owner_of_the_sto
     if !world.kill_at(At::AfterRename, "rotate demo --out out/demo --no-remember") {
         return;
     }
-    let secret = fs::read_to_string(world.path("out/demo")).expect("a file");
+    let secret = fs::read_to_string(world.path("out/demo")).expect("the file can be read");
     for path in ["", "tokens.db", "usage.secrets", "usage.scopes"] {
-        std::os::unix::fs::chown(world.store().join(path), Some(OWNER), None).expect("an owner");
+        std::os::unix::fs::chown(world.store().join(path), Some(OWNER), None).expect("the owner can be set");
     }
     let root = world.uid;
     let out = world.path("out");
@@ -590,8 +616,8 @@ fn recovery_never_opens_a_device_in_place_of_the_destination() {
         return;
     }
     let path = world.path("out/file");
-    let new = fs::read_to_string(&path).expect("a file");
-    fs::remove_file(&path).expect("a file");
+    let new = fs::read_to_string(&path).expect("the file can be read");
+    fs::remove_file(&path).expect("the file can be removed");
     let (kind, null) = (rustix::fs::FileType::CharacterDevice, rustix::fs::makedev(1, 3));
     if rustix::fs::mknodat(rustix::fs::CWD, &path, kind, rustix::fs::Mode::RUSR, null).is_err() {
         println!("skipped: making a device is not allowed here");
@@ -600,7 +626,7 @@ fn recovery_never_opens_a_device_in_place_of_the_destination() {
     let script =
         "exec strace -f -o log -e trace=open,openat tokenctl rotate demo --take-over --out out/other";
     world.shell(script).ok();
-    let log = fs::read_to_string(world.path("log")).expect("a log");
+    let log = fs::read_to_string(world.path("log")).expect("the file can be read");
     assert!(log.contains("tokens.db\"") && !log.contains("out/file\""), "{log}");
     assert_eq!(world.real(&["verify"], new.as_bytes()).exit(3).line(), "unknown");
 }
@@ -617,7 +643,7 @@ fn a_replaced_delivery_does_not_confirm_the_one_that_replaced_it() {
         let mut killed = program();
         killed.env("TOKENCTL_STORE", store).args(["rotate", "demo", "--take-over"]);
         assert_eq!(run(killed.args(["--exec", &command]), b"").code, -1);
-        *seen.borrow_mut() = fs::read_to_string(got).expect("a secret");
+        *seen.borrow_mut() = fs::read_to_string(got).expect("the file can be read");
     });
     let first = first.exit(7);
     world.wait(MINUTE);
@@ -641,8 +667,8 @@ fn a_delivery_whose_temporary_file_belongs_to_another_user_stays_open() {
         return;
     }
     let temporary = world.path(&format!("out/{}", world.temporaries()[0]));
-    let secret = fs::read_to_string(&temporary).expect("a file");
-    std::os::unix::fs::chown(&temporary, Some(64_001), None).expect("an owner");
+    let secret = fs::read_to_string(&temporary).expect("the file can be read");
+    std::os::unix::fs::chown(&temporary, Some(64_001), None).expect("the owner can be set");
     world.at_real_time(20 * MINUTE);
     let ran = world.run(&["settings", "grace", "2h"]).ok();
     assert!(ran.err.contains("belongs to uid 64001") && ran.err.contains("stays open"), "{}", ran.err);
@@ -657,12 +683,12 @@ fn after_a_failed_rollback_the_error_says_how_long_the_secret_might_work() {
     let world = World::of_processes();
     let command = "cat >got; mv store/tokens.db store/away; exit 3";
     let ran = world.shell(&format!("tokenctl create demo --exec '{command}'"));
-    fs::rename(world.store().join("away"), world.database()).expect("the database");
+    fs::rename(world.store().join("away"), world.database()).expect("the database can be renamed");
     let message =
         "the command failed with exit 3, and it could not be rolled back; the secret may work until ";
     assert!(ran.code != 0 && ran.err.contains(message), "{ran:?}");
     assert!(!ran.err.contains("nothing was changed"), "{}", ran.err);
-    let secret = fs::read(world.path("got")).expect("a file");
+    let secret = fs::read(world.path("got")).expect("the file can be read");
     assert_eq!(world.real(&["verify"], &secret).ok().line(), "valid demo");
 }
 

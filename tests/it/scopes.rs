@@ -24,7 +24,7 @@ fn held(world: &World, token: &str) -> Value {
 
 fn scope(world: &World, name: &str) -> Value {
     let all = world.run(&["scopes", "list", "--json"]).ok().json();
-    all.as_array().expect("an array").iter().find(|scope| scope["name"] == name).expect(name).clone()
+    all.as_array().expect("it is an array").iter().find(|scope| scope["name"] == name).expect(name).clone()
 }
 
 /// Whether the document of a command says that something was changed.
@@ -215,7 +215,7 @@ fn existing_grants_change_nothing() {
     }
     assert_eq!(world.run(&["audit", "head"]).ok().out, head);
     let mut token = world.show("demo");
-    let document = token.as_object_mut().expect("an object");
+    let document = token.as_object_mut().expect("it is an object");
     document.remove("events");
     document.insert("changed".to_owned(), json!(false));
     assert_eq!(world.run(&["scopes", "add", "demo", "read", "--json"]).ok().json(), token);
@@ -297,7 +297,7 @@ fn an_ungranted_scope_is_removed_from_every_token_and_include() {
     let done = world.run(&[&retire[..], &["--yes", "--json"]].concat()).ok().json();
     let mut from: Vec<&str> = done["withdrawn_from"]
         .as_array()
-        .expect("an array")
+        .expect("it is an array")
         .iter()
         .filter_map(|it| it["name"].as_str())
         .collect();
@@ -335,8 +335,9 @@ fn renaming_a_scope_does_not_change_its_tokens_or_its_recorded_use() {
     let secret = world.create("demo", &["-s", "read"]);
     world.verify(&secret, &["-s", "read"]);
     let digests = || {
-        let conn = rusqlite::Connection::open(world.database()).expect("the database");
-        let mut all = conn.prepare("SELECT digest FROM events WHERE name = 'demo'").expect("a statement");
+        let conn = rusqlite::Connection::open(world.database()).expect("the database can be opened");
+        let mut all =
+            conn.prepare("SELECT digest FROM events WHERE name = 'demo'").expect("the SQL can be executed");
         let all: Result<Vec<Vec<u8>>, _> = all.query_map([], |row| row.get(0)).expect("rows").collect();
         all.expect("digests")
     };
@@ -384,7 +385,7 @@ fn defining_the_first_scope_creates_the_store() {
     world.refuses(&["scopes", "define", "deploy", "--includes", "read"], 4, "not_found");
     assert!(!world.store().exists(), "a refused command created a store");
     let ran = world.run(&["scopes", "define", "deploy"]).ok();
-    let path = world.store().canonicalize().expect("the store");
+    let path = world.store().canonicalize().expect("the path exists");
     assert_eq!(ran.err, format!("warning: created a new store at {}\ndefined `deploy`\n", path.display()));
     world.create("a", &["-s", "deploy"]);
     assert_eq!(world.run(&["scopes", "define", "read"]).ok().err, "defined `read`\n");

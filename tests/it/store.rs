@@ -60,7 +60,7 @@ pub fn ask(world: &World, args: &[&str]) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let _ = child.stdin.take().expect("a pipe").write_all(UNKNOWN.as_bytes());
+    let _ = child.stdin.take().expect("stdin is a pipe").write_all(UNKNOWN.as_bytes());
     finished(child)
 }
 
@@ -80,12 +80,15 @@ pub fn everything(dir: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
         let mut content = Vec::new();
         if meta.is_dir() {
             open.extend(
-                fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path()),
+                fs::read_dir(&path)
+                    .expect("the directory can be read")
+                    .map(|entry| entry.expect("the entry can be read").path()),
             );
         } else if meta.is_symlink() {
-            content = fs::read_link(&path).expect("a link").into_os_string().into_encoded_bytes();
+            content =
+                fs::read_link(&path).expect("the link can be read").into_os_string().into_encoded_bytes();
         } else if meta.is_file() {
-            content = fs::read(&path).expect("a file");
+            content = fs::read(&path).expect("the file can be read");
         }
         all.insert(path, (meta.mode(), content));
     }
@@ -117,11 +120,15 @@ fn a_missing_store_is_created_only_by_the_verbs_that_create_one() {
         for parent in [true, false] {
             let world = World::new();
             if parent {
-                fs::create_dir(world.store()).expect("a directory");
-                fs::set_permissions(world.store(), Permissions::from_mode(0o700)).expect("a mode");
+                fs::create_dir(world.store()).expect("the directory can be created");
+                fs::set_permissions(world.store(), Permissions::from_mode(0o700))
+                    .expect("the mode can be set");
             }
             let failure = assert_failure(&ask(&world, args), "store_missing", 6);
-            assert!(failure["hint"].as_str().expect("a hint").contains("tokenctl init"), "{failure}");
+            assert!(
+                failure["hint"].as_str().expect("the hint is a string").contains("tokenctl init"),
+                "{failure}"
+            );
             assert_eq!(world.store().exists(), parent, "{args:?}");
             assert_eq!(fs::read_dir(world.store()).map_or(0, |entries| entries.count()), 0, "{args:?}");
         }
@@ -150,7 +157,7 @@ fn a_malformed_secret_is_refused_even_without_a_store() {
 fn a_file_that_is_not_a_database_is_a_foreign_store() {
     for content in [&b""[..], b"x", b"SQLite format 3\0", &b"name = value\n".repeat(100), &[0; 8192]] {
         let world = sound();
-        fs::write(world.database(), content).expect("a file");
+        fs::write(world.database(), content).expect("the file can be written");
         refused(&world, "store_foreign", "--store DIR");
     }
 }
@@ -162,9 +169,9 @@ fn the_database_of_another_program_is_a_foreign_store() {
         "PRAGMA application_id = 7; PRAGMA user_version = 1; CREATE TABLE token (x)",
     ] {
         let world = sound();
-        fs::remove_file(world.database()).expect("a file");
+        fs::remove_file(world.database()).expect("the file can be removed");
         world.sql(sql);
-        fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("a mode");
+        fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("the mode can be set");
         refused(&world, "store_foreign", "--store DIR");
     }
     let world = sound();
@@ -183,14 +190,14 @@ fn a_store_of_a_newer_version_is_refused() {
 
 #[test]
 fn a_truncated_store_is_damaged() {
-    let whole = fs::metadata(sound().database()).expect("a file").len();
+    let whole = fs::metadata(sound().database()).expect("the file exists").len();
     for len in [100, 1000, 4096, 8192, whole / 2, whole - 4096] {
         let world = sound();
         File::options()
             .write(true)
             .open(world.database())
             .and_then(|file| file.set_len(len))
-            .expect("a file");
+            .expect("there is a file");
         refused(&world, "store_damaged", "doctor");
     }
 }
@@ -198,8 +205,8 @@ fn a_truncated_store_is_damaged() {
 #[test]
 fn a_store_with_garbage_in_its_schema_is_damaged() {
     let world = sound();
-    let file = File::options().write(true).open(world.database()).expect("a file");
-    file.write_all_at(&[0xa5; 4096 - 100], 100).expect("a file");
+    let file = File::options().write(true).open(world.database()).expect("the file can be opened");
+    file.write_all_at(&[0xa5; 4096 - 100], 100).expect("the file can be written");
     refused(&world, "store_damaged", "doctor");
 }
 
@@ -208,23 +215,26 @@ fn a_store_with_garbage_in_its_schema_is_damaged() {
 #[test]
 fn a_changed_byte_in_the_header_is_reported_or_has_no_effect() {
     let world = sound();
-    let good = fs::read(world.database()).expect("a file");
+    let good = fs::read(world.database()).expect("the file can be read");
     let mut codes = BTreeMap::<String, usize>::new();
     for at in 0..100 {
         let mut bad = good.clone();
         bad[at] ^= 0xff;
-        fs::write(world.database(), &bad).expect("a file");
+        fs::write(world.database(), &bad).expect("the file can be written");
         for args in [&["list"][..], &["create", "new"]] {
             let ran = ask(&world, args);
             let code = if ran.code == 0 {
                 "none".to_owned()
             } else {
                 assert_eq!(ran.code, 6, "byte {at}: {args:?} {ran:?}");
-                assert!(bad == fs::read(world.database()).expect("a file"), "byte {at}: {args:?}");
+                assert!(
+                    bad == fs::read(world.database()).expect("the file can be read"),
+                    "byte {at}: {args:?}"
+                );
                 // A command that changes the store also warns that it could not look for interrupted deliveries.
-                let last = ran.err.lines().last().expect("an error");
-                let failure: serde_json::Value = serde_json::from_str(last).expect("a document");
-                failure["error"]["code"].as_str().expect("a code").to_owned()
+                let last = ran.err.lines().last().expect("there is an error");
+                let failure: serde_json::Value = serde_json::from_str(last).expect("it is JSON");
+                failure["error"]["code"].as_str().expect("the code is a string").to_owned()
             };
             *codes.entry(code).or_default() += 1;
             assert!(!world.store().join("tokens.db-journal").exists(), "byte {at}: {args:?}");
@@ -239,14 +249,14 @@ fn a_changed_byte_in_the_header_is_reported_or_has_no_effect() {
 fn garbage_in_any_page_is_reported_as_damage() {
     let world = sound();
     world.multiply("demo", 200);
-    let good = fs::read(world.database()).expect("a file");
+    let good = fs::read(world.database()).expect("the file can be read");
     let mut found = 0;
     for page in 1..good.len() / 4096 {
         let mut bad = good.clone();
         for (at, byte) in bad[page * 4096..(page + 1) * 4096].iter_mut().enumerate() {
-            *byte = u8::try_from(at * 31 % 251).expect("a byte");
+            *byte = u8::try_from(at * 31 % 251).expect("the number is in range");
         }
-        fs::write(world.database(), &bad).expect("a file");
+        fs::write(world.database(), &bad).expect("the file can be written");
         for args in
             [&["list", "--all"][..], &["show", "demo"], &["audit", "verify"], &["doctor"], &["verify"]]
         {
@@ -257,7 +267,10 @@ fn garbage_in_any_page_is_reported_as_damage() {
                 assert_failure(&ran, "store_damaged", 6);
             }
             found += i32::from(args[0] == "doctor" && ran.code != 0);
-            assert!(bad == fs::read(world.database()).expect("a file"), "page {page}: {args:?}");
+            assert!(
+                bad == fs::read(world.database()).expect("the file can be read"),
+                "page {page}: {args:?}"
+            );
         }
     }
     assert_eq!(usize::try_from(found), Ok(good.len() / 4096 - 1), "doctor overlooked a page");
@@ -285,15 +298,17 @@ fn a_store_with_another_schema_is_damaged() {
 fn a_database_that_is_not_a_regular_file_is_not_opened() {
     let not_a_file = |hint, make: &dyn Fn(&World)| {
         let world = sound();
-        fs::rename(world.database(), world.dir.path().join("aside.db")).expect("a file");
+        fs::rename(world.database(), world.dir.path().join("aside.db")).expect("the file can be renamed");
         make(&world);
         refused(&world, "store_unsafe", hint);
     };
     let (link, other) = ("use `--store` with the directory that contains the file itself", "move it away");
-    not_a_file(other, &|world| fs::create_dir(world.database()).expect("a directory"));
-    not_a_file(link, &|world| symlink("../aside.db", world.database()).expect("a link"));
-    not_a_file(link, &|world| symlink("/nowhere/at/all", world.database()).expect("a link"));
-    not_a_file(other, &|world| drop(UnixListener::bind(world.database()).expect("a socket")));
+    not_a_file(other, &|world| fs::create_dir(world.database()).expect("the directory can be created"));
+    not_a_file(link, &|world| symlink("../aside.db", world.database()).expect("the link can be created"));
+    not_a_file(link, &|world| symlink("/nowhere/at/all", world.database()).expect("the link can be created"));
+    not_a_file(other, &|world| {
+        drop(UnixListener::bind(world.database()).expect("the socket can be created"));
+    });
     if have("mkfifo") {
         not_a_file(other, &|world| {
             run(std::process::Command::new("mkfifo").arg(world.database()), b"").ok();
@@ -309,25 +324,25 @@ fn usage_files_that_are_not_regular_files_are_ignored() {
     let world = sound();
     let secret = world.mint("other");
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
-        fs::remove_file(world.store().join(name)).expect("a file");
+        fs::remove_file(world.store().join(name)).expect("the file can be removed");
         run(std::process::Command::new("mkfifo").arg(world.store().join(name)), b"").ok();
     }
     for args in [&["list"][..], &["show", "demo"], &["edit", "demo", "--owner", "ann"], &["create", "new"]] {
         ask(&world, args).ok();
     }
     ask(&world, &["doctor"]).exit(3);
-    fs::write(world.dir.path().join("secret"), &secret).expect("a file");
+    fs::write(world.dir.path().join("secret"), &secret).expect("the file can be written");
     let file = world.dir.path().join("secret");
-    ask(&world, &["verify", "--secret-file", file.to_str().expect("UTF-8")]).ok();
+    ask(&world, &["verify", "--secret-file", file.to_str().expect("the path is UTF-8")]).ok();
     // A command does not write through a link either.
     let aside = world.dir.path().join("aside");
-    fs::write(&aside, [0; 64]).expect("a file");
+    fs::write(&aside, [0; 64]).expect("the file can be written");
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
-        fs::remove_file(world.store().join(name)).expect("a file");
-        symlink(&aside, world.store().join(name)).expect("a link");
+        fs::remove_file(world.store().join(name)).expect("the file can be removed");
+        symlink(&aside, world.store().join(name)).expect("the link can be created");
     }
-    ask(&world, &["verify", "--secret-file", file.to_str().expect("UTF-8")]).ok();
-    assert_eq!(fs::read(&aside).expect("a file"), [0; 64]);
+    ask(&world, &["verify", "--secret-file", file.to_str().expect("the path is UTF-8")]).ok();
+    assert_eq!(fs::read(&aside).expect("the file can be read"), [0; 64]);
 }
 
 #[test]
@@ -342,17 +357,17 @@ fn a_store_that_others_can_write_is_refused() {
                 eprintln!("skipped: only root can give a file to a group that it is not in");
                 continue;
             }
-            chown(&path, None, Some(64_010)).expect("a group");
+            chown(&path, None, Some(64_010)).expect("the group can be set");
         }
-        fs::set_permissions(&path, Permissions::from_mode(bits)).expect("a mode");
+        fs::set_permissions(&path, Permissions::from_mode(bits)).expect("the mode can be set");
         let hint = if bits & 0o002 == 0 { "chmod g-w " } else { "chmod go-w " };
         refused(&world, "store_unsafe", hint);
     }
     let world = sound();
-    fs::set_permissions(world.dir.path(), Permissions::from_mode(0o777)).expect("a mode");
+    fs::set_permissions(world.dir.path(), Permissions::from_mode(0o777)).expect("the mode can be set");
     refused(&world, "store_unsafe", "chmod go-w ");
     // In a sticky directory, users cannot replace files of other users.
-    fs::set_permissions(world.dir.path(), Permissions::from_mode(0o1777)).expect("a mode");
+    fs::set_permissions(world.dir.path(), Permissions::from_mode(0o1777)).expect("the mode can be set");
     world.assert_intact();
     world.mint("sticky");
 }
@@ -360,7 +375,7 @@ fn a_store_that_others_can_write_is_refused() {
 #[test]
 fn no_store_is_created_where_others_could_replace_it() {
     let world = World::new();
-    fs::set_permissions(world.dir.path(), Permissions::from_mode(0o777)).expect("a mode");
+    fs::set_permissions(world.dir.path(), Permissions::from_mode(0o777)).expect("the mode can be set");
     for args in [&["init"][..], &["create", "demo"], &["adopt", "demo"]] {
         assert_failure(&ask(&world, args), "store_unsafe", 6);
         assert!(!world.store().exists(), "{args:?}");
@@ -370,10 +385,10 @@ fn no_store_is_created_where_others_could_replace_it() {
 #[test]
 fn a_file_instead_of_the_directory_of_the_store_is_refused() {
     let world = World::new();
-    fs::write(world.store(), "text").expect("a file");
+    fs::write(world.store(), "text").expect("the file can be written");
     for args in ALL {
         assert_failure(&ask(&world, args), "store_unreadable", 6);
-        assert_eq!(fs::read(world.store()).expect("a file"), b"text");
+        assert_eq!(fs::read(world.store()).expect("the file can be read"), b"text");
     }
 }
 
@@ -418,7 +433,7 @@ fn a_killed_writer_does_not_stop_readers_and_the_next_write_rolls_its_change_bac
         if !world.kill_at_commit("half", commit) {
             return;
         }
-        fs::create_dir(world.dir.path().join("tmp")).expect("a directory");
+        fs::create_dir(world.dir.path().join("tmp")).expect("the directory can be created");
         let before = everything(&world.store());
         let read = |args: &[&str]| {
             let mut program = world.program();
@@ -458,16 +473,16 @@ fn an_invalid_journal_is_ignored_or_refused_but_never_applied() {
     let world = sound();
     let secret = world.mint("other");
     let journal = world.store().join("tokens.db-journal");
-    fs::write(&journal, b"").expect("a file");
+    fs::write(&journal, b"").expect("the file can be written");
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid other");
-    fs::write(&journal, vec![0xa5; 9000]).expect("a file");
+    fs::write(&journal, vec![0xa5; 9000]).expect("the file can be written");
     let ran = world.real(&["verify"], secret.as_bytes());
     assert!(matches!(ran.code, 0 | 6), "{ran:?}");
-    fs::remove_file(&journal).expect("a file");
+    fs::remove_file(&journal).expect("the file can be removed");
     let aside = world.dir.path().join("aside");
-    fs::write(&aside, vec![0xa5; 9000]).expect("a file");
-    symlink(&aside, &journal).expect("a link");
+    fs::write(&aside, vec![0xa5; 9000]).expect("the file can be written");
+    symlink(&aside, &journal).expect("the link can be created");
     let ran = world.real(&["create", "new"], b"");
     assert!(matches!(ran.code, 0 | 6 | 7), "{ran:?}");
-    assert_eq!(fs::read(&aside).expect("a file"), vec![0xa5; 9000]);
+    assert_eq!(fs::read(&aside).expect("the file can be read"), vec![0xa5; 9000]);
 }

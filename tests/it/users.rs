@@ -40,11 +40,11 @@ impl Shared {
         let dir = World::new().dir;
         let program = dir.path().join("tokenctl");
         copy_program(&program);
-        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("a mode");
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("the mode can be set");
         let home = dir.path().join("home");
-        fs::create_dir(&home).expect("a directory");
-        fs::set_permissions(&home, Permissions::from_mode(0o755)).expect("a mode");
-        chown(&home, Some(ADMIN), Some(ADMIN)).expect("an owner");
+        fs::create_dir(&home).expect("the directory can be created");
+        fs::set_permissions(&home, Permissions::from_mode(0o755)).expect("the mode can be set");
+        chown(&home, Some(ADMIN), Some(ADMIN)).expect("the owner can be set");
         Some(Self { dir, program })
     }
 
@@ -78,18 +78,18 @@ impl Shared {
 
     #[track_caller]
     fn run(&self, uid: u32, args: &[&str], input: &str) -> Ran {
-        let mut command = self.command(uid, self.program.to_str().expect("UTF-8"));
+        let mut command = self.command(uid, self.program.to_str().expect("the path is UTF-8"));
         let mut child = command.args(args).spawn().expect("the program starts");
-        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let _ = child.stdin.take().expect("stdin is a pipe").write_all(input.as_bytes());
         finished(child)
     }
 
     /// The path, the mode and the content of every file in the store.
     fn bytes(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
         let mut all: Vec<_> = fs::read_dir(self.store())
-            .expect("the store")
-            .map(|entry| entry.expect("an entry").path())
-            .map(|path| (path.clone(), mode(&path), fs::read(&path).expect("a file")))
+            .expect("the directory can be read")
+            .map(|entry| entry.expect("the entry can be read").path())
+            .map(|path| (path.clone(), mode(&path), fs::read(&path).expect("the file can be read")))
             .collect();
         all.sort();
         all
@@ -120,7 +120,7 @@ fn a_shared_store_has_group_permissions() {
     let files = ["", "tokens.db", "usage.secrets", "usage.scopes", "usage.refused"];
     assert_eq!(modes(&files), [0o2750, 0o640, 0o660, 0o660, 0o660]);
     for path in files {
-        let meta = fs::metadata(shared.store().join(path)).expect("a file");
+        let meta = fs::metadata(shared.store().join(path)).expect("the file exists");
         assert_eq!(std::os::unix::fs::MetadataExt::gid(&meta), GROUP, "{path}");
     }
     // A store that is shared later has the same modes.
@@ -192,7 +192,8 @@ fn other_users_have_no_access() {
 fn a_member_can_verify_even_if_the_use_cannot_be_recorded() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
-        fs::set_permissions(shared.store().join(name), Permissions::from_mode(0o640)).expect("a mode");
+        fs::set_permissions(shared.store().join(name), Permissions::from_mode(0o640))
+            .expect("the mode can be set");
     }
     let before = shared.bytes();
     let ran = shared.run(MEMBER, &["verify"], &secret).ok();
@@ -222,19 +223,22 @@ fn the_use_of_an_old_secret_is_reported_to_the_administrator() {
     };
     let found = || {
         let ran = shared.run(ADMIN, &["check", "--only", "refused_in_use", "--json"], "");
-        let findings = ran.json()["findings"].as_array().expect("findings").clone();
-        findings.iter().map(|it| it["message"].as_str().expect("a message").to_owned()).collect::<Vec<_>>()
+        let findings = ran.json()["findings"].as_array().expect("`findings` is an array").clone();
+        findings
+            .iter()
+            .map(|it| it["message"].as_str().expect("the message is a string").to_owned())
+            .collect::<Vec<_>>()
     };
     // A user without write permission for this file can still do everything else.
     let file = shared.store().join("usage.refused");
-    fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("a mode");
+    fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("the mode can be set");
     present();
     assert_eq!(found(), Vec::<String>::new());
     assert_eq!(shared.run(MEMBER, &["verify"], &current).ok().line(), "valid demo");
     let shown = shared.run(ADMIN, &["show", "demo", "--json"], "").ok().json();
     assert!(shown["last_used_at"].is_string(), "{shown}");
 
-    fs::set_permissions(&file, Permissions::from_mode(0o660)).expect("a mode");
+    fs::set_permissions(&file, Permissions::from_mode(0o660)).expect("the mode can be set");
     present();
     for (name, why) in [("demo", "superseded"), ("gone", "revoked"), ("short", "expired")] {
         assert!(refused(name).is_string(), "{name}");
@@ -276,7 +280,7 @@ fn a_member_can_verify_while_the_administrator_changes_the_store() {
         });
         let wrote: Vec<_> = writers.into_iter().map(thread::ScopedJoinHandle::join).collect();
         done.store(true, Ordering::Relaxed);
-        assert!(reader.join().expect("the reader") > 0);
+        assert!(reader.join().expect("the thread does not panic") > 0);
         assert!(wrote.iter().all(Result::is_ok));
     });
     shared.run(MEMBER, &["audit", "verify"], "").ok();
@@ -330,21 +334,26 @@ fn a_member_can_verify_after_a_writer_was_killed() {
 fn the_store_of_another_user_is_used_only_if_it_is_given_explicitly() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     let data = shared.dir.path().join("home");
-    fs::create_dir(data.join("share")).expect("a directory");
-    fs::rename(shared.store(), data.join("share/tokenctl")).expect("a directory");
+    fs::create_dir(data.join("share")).expect("the directory can be created");
+    fs::rename(shared.store(), data.join("share/tokenctl")).expect("the directory can be renamed");
     let ask = |named: bool| {
-        let mut command = shared.command(MEMBER, shared.program.to_str().expect("UTF-8"));
+        let mut command = shared.command(MEMBER, shared.program.to_str().expect("the path is UTF-8"));
         command.env_remove("TOKENCTL_STORE").env("XDG_DATA_HOME", data.join("share"));
         command.args(["verify", "--json"]);
         if named {
             command.arg("--store").arg(data.join("share/tokenctl"));
         }
         let mut child = command.spawn().expect("the program starts");
-        child.stdin.take().expect("a pipe").write_all(secret.as_bytes()).expect("a reader");
+        child
+            .stdin
+            .take()
+            .expect("stdin is a pipe")
+            .write_all(secret.as_bytes())
+            .expect("the program reads its input");
         finished(child)
     };
     let failure = assert_failure(&ask(false), "store_unsafe", 6);
-    assert!(failure["hint"].as_str().expect("a hint").contains("--store"), "{failure}");
+    assert!(failure["hint"].as_str().expect("the hint is a string").contains("--store"), "{failure}");
     assert_eq!(ask(true).ok().json()["valid"], true);
 }
 
@@ -370,7 +379,7 @@ fn the_login_name_is_looked_up_with_getent() {
     let script =
         format!("#!/bin/sh\n[ \"$*\" = 'passwd {ADMIN}' ] && echo 'ann:x:{ADMIN}:1::/home/ann:/bin/sh'\n");
     write_program(&getent, script.as_bytes());
-    let mut init = shared.command(ADMIN, shared.program.to_str().expect("UTF-8"));
+    let mut init = shared.command(ADMIN, shared.program.to_str().expect("the path is UTF-8"));
     init.env("PATH", format!("{}:/usr/bin:/bin", shared.dir.path().display()));
     finished(init.arg("init").spawn().expect("the program starts")).ok();
     let log = shared.run(ADMIN, &["audit", "--json"], "").ok();
@@ -391,7 +400,7 @@ fn other_users_cannot_read_the_memory_of_a_process_that_delivers_a_secret() {
     let command = format!("cat >/dev/null; stat -c %u /proc/$PPID/mem /proc/$$/mem >{}", owners.display());
     shared.run(ADMIN, &["create", "demo", "--exec", &command], "").ok();
     // The first number is for tokenctl, which is protected. The second is for the shell, which is not.
-    assert_eq!(fs::read_to_string(owners).expect("a file"), format!("0\n{ADMIN}\n"));
+    assert_eq!(fs::read_to_string(owners).expect("the file can be read"), format!("0\n{ADMIN}\n"));
 }
 
 #[test]
@@ -400,12 +409,17 @@ fn other_users_cannot_read_the_memory_of_a_process_that_reads_a_secret() {
     for (args, code) in
         [(&["verify"][..], 0), (&["adopt", "mine"], 5), (&["revoke", "--secret-file", "-", "-y"], 0)]
     {
-        let mut command = shared.command(ADMIN, shared.program.to_str().expect("UTF-8"));
+        let mut command = shared.command(ADMIN, shared.program.to_str().expect("the path is UTF-8"));
         let mut child = command.args(args).spawn().expect("the program starts");
         let name = format!("/proc/{}/comm", child.id());
         let runs = || fs::read_to_string(&name).is_ok_and(|name| name == "tokenctl\n");
         until("the process protects its memory", || runs() && owner_of_memory(child.id()) == Some(0));
-        child.stdin.take().expect("a pipe").write_all(secret.as_bytes()).expect("a reader");
+        child
+            .stdin
+            .take()
+            .expect("stdin is a pipe")
+            .write_all(secret.as_bytes())
+            .expect("the program reads its input");
         finished(child).exit(code);
     }
 }
@@ -426,9 +440,9 @@ fn on_a_read_only_file_system_changes_fail_with_a_clear_message_and_reading_work
         let script =
             format!("unshare -m bash -c '{mount} && echo {ADOPTED} | tokenctl {} --json'", args.join(" "));
         let failure = assert_failure(&world.shell(&script), "store_read_only", 6);
-        let message = failure["message"].as_str().expect("a message");
+        let message = failure["message"].as_str().expect("the message is a string");
         assert!(message.ends_with("its file system is mounted read-only"), "{failure}");
-        assert!(message.contains(world.store().to_str().expect("UTF-8")), "{failure}");
+        assert!(message.contains(world.store().to_str().expect("the path is UTF-8")), "{failure}");
         assert_eq!(failure["hint"], "mount it read-write; commands that only read still work");
     }
     let script = format!(
@@ -441,12 +455,15 @@ fn on_a_read_only_file_system_changes_fail_with_a_clear_message_and_reading_work
 fn the_error_about_a_read_only_database_has_a_hint_with_chmod() {
     let Some((shared, _)) = Shared::with_token() else { return };
     let database = shared.store().join("tokens.db");
-    fs::set_permissions(&database, Permissions::from_mode(0o440)).expect("a mode");
+    fs::set_permissions(&database, Permissions::from_mode(0o440)).expect("the mode can be set");
     let failure = assert_failure(&shared.run(ADMIN, &["create", "new", "--json"], ""), "store_read_only", 6);
-    let database = database.canonicalize().expect("a path");
+    let database = database.canonicalize().expect("the path exists");
     assert_eq!(failure["hint"], format!("chmod u+w {}", database.display()));
     assert!(
-        failure["message"].as_str().expect("a message").ends_with("its mode allows nobody to write"),
+        failure["message"]
+            .as_str()
+            .expect("the message is a string")
+            .ends_with("its mode allows nobody to write"),
         "{failure}"
     );
     shared.run(ADMIN, &["list"], "").ok();
@@ -491,7 +508,7 @@ fn root_does_not_run_commands_from_the_store_of_another_user() {
         )
         .ok();
     for path in ["", "tokens.db", "usage.secrets", "usage.scopes"] {
-        chown(shared.store().join(path), Some(ADMIN), Some(ADMIN)).expect("an owner");
+        chown(shared.store().join(path), Some(ADMIN), Some(ADMIN)).expect("the owner can be set");
     }
     let before = runs();
     std::thread::sleep(std::time::Duration::from_secs(2));
@@ -506,12 +523,12 @@ fn root_does_not_run_commands_from_the_store_of_another_user() {
 fn with_trust_group_stored_destinations_and_commands_are_not_used() {
     let Some(shared) = Shared::new() else { return };
     let file = shared.dir.path().join("home/secret");
-    let file = file.to_str().expect("UTF-8");
+    let file = file.to_str().expect("the path is UTF-8");
     shared.run(ADMIN, &["create", "demo", "--out", file], "").ok();
     for (path, mode) in [("", 0o770), ("tokens.db", 0o660)] {
         let path = shared.store().join(path);
-        chown(&path, None, Some(GROUP)).expect("a group");
-        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
+        chown(&path, None, Some(GROUP)).expect("the group can be set");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("the mode can be set");
     }
     let failure = assert_failure(
         &shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--json"], ""),
@@ -521,7 +538,7 @@ fn with_trust_group_stored_destinations_and_commands_are_not_used() {
     assert!(
         failure["message"]
             .as_str()
-            .expect("a message")
+            .expect("the message is a string")
             .ends_with("destinations and commands stored in it are neither used nor changed")
     );
     shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--out", file], "").ok();

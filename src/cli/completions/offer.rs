@@ -55,7 +55,7 @@ fn offers(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String>
     let mut command = bind(command, shell, &source);
     let here = Some(Path::new("."));
     let mut found = engine::complete(&mut command, words.to_vec(), before.len(), here).ok()?;
-    // Flags are offered after a dash, or where nothing else is possible.
+    // Flags are offered after a dash, or if nothing else is possible.
     let is_flag = |it: &CompletionCandidate| it.get_value().as_encoded_bytes().starts_with(b"-");
     if !found.iter().all(is_flag) {
         found.retain(|it| !is_flag(it));
@@ -71,7 +71,7 @@ fn repeats(value: &str) -> bool {
     value.rsplit_once(',').is_some_and(|(list, last)| list.split([',', '=']).any(|item| item == last))
 }
 
-/// Adds a completer to each argument that declares what it takes.
+/// Adds a completer to each argument that declares the kind of its values.
 fn bind(command: Command, shell: Shell, source: &Arc<Source>) -> Command {
     let verb: Arc<str> = command.get_name().into();
     command
@@ -90,13 +90,13 @@ fn bind(command: Command, shell: Shell, source: &Arc<Source>) -> Command {
 }
 
 fn from_source(arg: Arg, takes: Takes, verb: &Arc<str>, source: &Arc<Source>) -> Arg {
-    // One such list is split by its type, so the engine does not see the commas.
+    // One of these lists is split by its type, so the engine does not see the commas.
     let arg = if takes == Takes::OpenScope { arg.value_delimiter(',') } else { arg };
     let (source, verb) = (Arc::clone(source), Arc::clone(verb));
     arg.add(ArgValueCompleter::new(move |start: &OsStr| source.candidates(takes, &verb, start)))
 }
 
-/// A word by which the shell script completes paths or users itself.
+/// A word that tells the shell script to complete paths or users itself.
 fn instruction(arg: Arg, word: &'static str) -> Arg {
     arg.add(ArgValueCompleter::new(move |_: &OsStr| vec![CompletionCandidate::new(word)]))
 }

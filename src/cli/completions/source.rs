@@ -1,4 +1,4 @@
-//! The candidates for what an argument takes: fixed words, or words of the store.
+//! The candidates for the values of an argument, which are fixed words or come from the store.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -36,7 +36,7 @@ impl Source {
         let now = ctx.machine.now().ok();
         let store =
             store_named(words).map(|dir| match (Path::new(&dir).strip_prefix("~"), ctx.machine.home()) {
-                // The shell has not expanded it yet.
+                // The shell has not expanded the path yet.
                 (Ok(below), Some(home)) => home.join(below).into_os_string(),
                 _ => dir,
             });

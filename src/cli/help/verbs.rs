@@ -1,7 +1,7 @@
-//! What the help of each verb adds to its flags: its group, other programs' words for it, paragraphs, examples,
-//! and the exit codes that it uses. `parse::command` has the rest.
+//! The parts of each verb's help that are not about its flags: its group, the words of other programs for it,
+//! paragraphs, examples, and exit codes. `parse::command` has the flags.
 
-/// The groups of verbs, as listed.
+/// The groups of verbs, in the order of the help.
 pub const GROUPS: [Group; 6] = [
     Group {
         name: "Tokens",
@@ -38,7 +38,7 @@ pub struct Verb {
     pub exits: &'static [u8],
 }
 
-/// What a command line does, and the line itself, for `sh`.
+/// A description of a command line, and the line itself, for `sh`.
 pub struct Example(pub &'static str, pub &'static str);
 
 pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
@@ -135,8 +135,8 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         also: &["tokens"],
         more: &[
             "On a terminal, the output is a table with as many columns as fit. In a pipe, the output is lines of \
-             tab-separated values without a heading. Their columns never change: id, name, status, scopes, owner, \
-             expires_at, last_used_at, created_at, created_by, labels, description",
+             tab-separated values without a heading. Without `--columns`, these are always: id, name, status, \
+             scopes, owner, expires_at, last_used_at, created_at, created_by, labels, description",
         ],
         examples: &[
             Example(
@@ -187,10 +187,11 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "edit",
         also: &["update", "modify", "change"],
         more: &[
-            "Only what the flags name is changed. A new lifetime starts now, and also applies to the current secret. \
-             An expired token gets a new lifetime only with `--revive`",
-            "A service may accept a token with a new label that it refused before. Adding or changing a label \
-             therefore asks for confirmation, or needs `--allow-widen`; removing one does not",
+            "The command changes only the fields whose flags are given. A new lifetime starts now, and also applies \
+             to the current secret. An expired token gets a new lifetime only with `--revive`",
+            "With a new label, a token may be accepted by a service that refused it before. So adding or changing a \
+             label asks for confirmation on a terminal, and needs `--allow-widen` without one; removing a label does \
+             not",
         ],
         examples: &[
             Example(
@@ -287,14 +288,14 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         also: &["whoami", "identify", "lookup", "validate", "introspect", "authenticate", "auth", "test"],
         more: &[
             "The secret comes from standard input, a file, or a prompt. The answer is one line: `valid NAME`, `valid \
-             NAME previous` for a secret in its grace period, or the first of these reasons that applies: malformed, \
-             unknown, revoked, disabled, superseded, expired, not_yet_valid, source_not_allowed, scope_missing, \
-             label_mismatch",
+             NAME previous` for a secret in its grace period, or a reason and, if the token is known, its name. The \
+             reason is the first of these that applies: malformed, unknown, revoked, disabled, superseded, expired, \
+             not_yet_valid, source_not_allowed, scope_missing, label_mismatch",
             "A user who can only read the store can verify",
             "With `--stream`, it answers each line of standard input in order and without delay, so that a service \
-             can keep one process running. A line that is a secret gets the answer above, or `error CODE`. A line \
-             that is a JSON object with the keys `secret`, `scopes`, `labels`, `address` and `id` gets the document \
-             of `--json`, with the same `id`. `--scope` and `--label` apply to every line, `--address` to lines \
+             can keep one process running. A line that is a secret gets the answer above, or `error CODE`. The \
+             answer to a JSON object with the keys `secret`, `scopes`, `labels`, `address` and `id` is the JSON that \
+             `--json` prints, with the same `id`. `--scope` and `--label` apply to every line, `--address` to lines \
              without an address. If the store cannot be read, the answer is an error, and the stream continues. At \
              the end of input, the exit code is 0",
         ],
@@ -520,9 +521,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         also: &["log", "logs", "history", "events"],
         more: &[
             "Each change is an event in a hash chain. The event says who changed what, when and why. On a terminal, \
-             the output is a table that opens at the newest event and shows a confirmed delivery on one line. In a \
-             pipe, the output is lines of tab-separated values: number, time, action, id, name, actor, reason, \
-             changes",
+             the output is a table that opens at the newest event. A delivery and its confirmation are two events, \
+             but the table shows them on one line. In a pipe, the output is lines of tab-separated values: number, \
+             time, action, id, name, actor, reason, changes",
             "Which administrator gave a token a scope, and when: `tokenctl audit --token ci-deploy --action \
              create,scopes.add,scopes.set`. The previous owners of a token: `tokenctl audit --token ci-deploy \
              --action create,edit`. What changed this week: `tokenctl audit --since 7d`. What one administrator did: \
@@ -531,12 +532,12 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         ],
         examples: &[
             Example(
-                "See what happened to one token in 30 days, the newest first",
+                "See what happened to one token in the last 30 days, the newest first",
                 "tokenctl audit --token ci-deploy --since 30d --reverse",
             ),
             Example("See who created or revoked tokens", "tokenctl audit --action create,adopt,revoke"),
             Example(
-                "Write the head to a place where the owner of the store cannot change it",
+                "Save the head, to keep it in a place where the owner of the store cannot change it",
                 "tokenctl audit head > head.txt",
             ),
             Example(
@@ -740,17 +741,18 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "apply",
         also: &["sync", "reconcile"],
         more: &[
-            "The keys of `[tokens.NAME]` are `description`, `owner`, `icon`, `scopes`, `labels`, `not_before`, \
-             `rotate_every`, `grace`, `allow_from`, `after` and `disabled`, one of `ttl`, `expires` and `no_expiry`, \
-             and one of `out`, `exec`, and `env_file` with `env_name`. The keys of `[scopes.NAME]` are `description` \
-             and `includes`, and those of `[settings]` are the keys of `tokenctl settings`. Paths are absolute",
+            "A table `[tokens.NAME]` can have the keys `description`, `owner`, `icon`, `scopes`, `labels`, \
+             `not_before`, `rotate_every`, `grace`, `allow_from`, `after` and `disabled`. It can also have one \
+             lifetime: `ttl`, `expires` or `no_expiry`. It can also have one destination: `out`, `exec`, or \
+             `env_file` together with `env_name`. The keys of `[scopes.NAME]` are `description` and `includes`, and \
+             those of `[settings]` are the keys of `tokenctl settings`. Paths must be absolute",
             "A key that is absent leaves its value unchanged; `\"\"` clears a text, and `\"none\"` clears any other \
              value. A token that does not exist is created, and its secret is delivered to its destination or to a \
              file in `--out-dir` that is named after the token. Existing objects are changed in one transaction, and \
              only if every change is allowed",
             "Tokens that the file does not name stay unchanged, unless `--exclusive` revokes them. A second run \
-             changes nothing. If a run was killed, the next one completes it. If others can write the file, it is \
-             refused, because rotations run its commands",
+             changes nothing. If a run was killed, the next one completes it. The file is refused if other users can \
+             write it, because later rotations run the commands in its `exec` and `after`",
         ],
         examples: &[
             Example(

@@ -1,4 +1,4 @@
-//! `adopt --from`: a token for each secret of a file, all of them or none.
+//! `adopt --from` creates a token for each secret of a file, or none at all.
 
 use std::io::Read;
 use std::path::Path;
@@ -76,7 +76,7 @@ impl Adopt {
             let failed = |err| Error::Input { what: format!("`{}`", file.display()), err };
             app.ctx.machine.open(file).map_err(failed)?
         };
-        // Only after opening the input: `/dev/stdin` cannot be opened afterwards.
+        // This must come after the input is opened, since `/dev/stdin` cannot be opened afterwards.
         app.ctx.machine.keep_memory_private();
         let (mut candidates, mut bad) = (Vec::new(), Vec::new());
         each(&mut source, |line, record| {

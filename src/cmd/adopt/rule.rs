@@ -1,4 +1,4 @@
-//! Which secrets of other systems are strong enough.
+//! Decides which secrets of other systems are strong enough.
 
 use crate::domain::Invalid;
 use crate::domain::secret::Secret;
@@ -10,7 +10,7 @@ const LEAST_BITS: f64 = 128.0;
 /// some characters: about one in ten million keys of 32 hexadecimal digits uses only seven of them.
 const LEAST_DISTINCT_BITS: f64 = 96.0;
 
-/// The secret in what was read, if it is strong enough. No error repeats it.
+/// Returns the secret in the input, if it is strong enough. No error contains it.
 pub fn secret(input: &[u8]) -> Result<Secret, Error> {
     let malformed = || {
         Invalid::new("what was read cannot be a secret")
@@ -19,7 +19,7 @@ pub fn secret(input: &[u8]) -> Result<Secret, Error> {
     let secret = Secret::read_pasted(input).ok_or_else(malformed)?;
     let bits = secret.nominal_bits();
     let weak = if bits < LEAST_BITS {
-        // Rounded down, so that 127.9 is not printed as 128.
+        // The number is rounded down, so that 127.9 is not printed as 128.
         format!("the secret has at most {:.0} bits, fewer than {LEAST_BITS}", bits.floor())
     } else if secret.distinct_bits() < LEAST_DISTINCT_BITS {
         "the secret uses too few different characters to be random".to_owned()

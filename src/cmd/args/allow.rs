@@ -1,4 +1,4 @@
-//! `--allow-from`: the addresses that a token may be presented from.
+//! `--allow-from`, the addresses from which a token is accepted.
 
 use std::str::FromStr;
 

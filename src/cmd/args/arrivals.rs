@@ -28,7 +28,7 @@ impl Arrivals {
     }
 }
 
-/// The store for them. A new one, and that of a dry run, is private until [`settle`] puts it in place.
+/// The store for the tokens. A new store, or the store of a dry run, is private until [`settle`] puts it in place.
 pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<Store, Error> {
     let machine = &*app.ctx.machine;
     Ok(match (app.location()?.exists(), rehearses) {

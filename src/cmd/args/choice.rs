@@ -1,5 +1,5 @@
-//! The tokens that one change is of, as they were looked at before somebody was asked. There may be very many, so they are
-//! listed beside the store and read page by page.
+//! The tokens that are selected for a change, in the state before the user was asked. There can be very many, so they
+//! are listed in a temporary database and read page by page.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use crate::domain::when::Timestamp;
 use crate::error::Error;
 use crate::store::{Listed, OneListed, Order, Store, StoreError, View};
 
-/// Whether a change makes a difference to a token. Asked of a copy before anything is changed.
+/// Whether a change makes a difference to a token. It is applied to a copy before anything is changed.
 pub type Differs<'a> = &'a dyn Fn(&Token) -> Result<bool, Error>;
 
 pub struct Choice {
     list: Listed,
     by: By,
-    /// How many of them the change makes a difference to.
+    /// The number of tokens to which the change makes a difference.
     pub changes: usize,
-    /// One of them; the only one where there is one.
+    /// One of the tokens. If there is only one, this is it.
     pub first: Option<Token>,
 }
 
@@ -31,19 +31,19 @@ enum By {
     Secret(SecretHash),
 }
 
-/// What a choice means by now.
+/// The current state of a choice.
 pub enum Meant<'a> {
     Ids(BTreeSet<TokenId>),
     Filter(&'a Filter, &'a Times, Catalogue),
 }
 
-/// Notes of a token: whether the change makes, or made, a difference to it, or that it is gone.
+/// A note about a token: whether the change makes a difference to it, or whether it is gone.
 const DIFFERS: &str = "differs";
 const SAME: &str = "same";
 const GONE: &str = "gone";
 
 impl Choice {
-    /// Those of these names, or those that filters meet.
+    /// Selects the tokens with these names, or those that match the filters.
     pub fn of(
         targets: &TargetArgs,
         store: &Store,
@@ -57,7 +57,7 @@ impl Choice {
         Self::new(Order::Given, By::Names(targets.names().to_vec()), tokens, differs)
     }
 
-    /// The token that a secret belongs to.
+    /// Selects the token to which a secret belongs.
     pub fn of_secret(
         hash: &SecretHash,
         store: &Store,
@@ -114,8 +114,8 @@ impl Choice {
         Ok(Meant::Ids(tokens.into_iter().map(|token| token.id).collect()))
     }
 
-    /// Passes on those that still are there, as they are in this transaction, page by page. `take` says whether it changes
-    /// a token.
+    /// Passes on the tokens that still exist, in their state in this transaction, page by page. `take` returns
+    /// whether it changes a token.
     pub fn change(
         &self,
         view: &View<'_>,
@@ -143,7 +143,7 @@ impl Choice {
         })
     }
 
-    /// Passes on the names of those that were not gone, and whether the change makes a difference to each.
+    /// Passes on the names of the tokens that still existed, and whether the change makes a difference to each.
     pub fn each_name(&self, mut take: impl FnMut(&str, bool)) -> Result<(), Error> {
         self.list.each(|page| {
             page.iter().filter(|it| it.note != GONE).for_each(|it| take(&it.name, it.note == DIFFERS));
@@ -151,7 +151,7 @@ impl Choice {
         })
     }
 
-    /// The same of the tokens themselves, page by page.
+    /// Passes on the tokens themselves in the same way, page by page.
     pub fn each(
         &self,
         store: &Store,
@@ -175,7 +175,7 @@ impl Meant<'_> {
     }
 }
 
-/// Those that still are what they were listed as: a row may have been taken by another token.
+/// Returns the tokens that are still the listed ones, since another token may have got the same row.
 fn present<'a>(
     view: &View<'_>,
     page: &'a [OneListed],

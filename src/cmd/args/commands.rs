@@ -1,4 +1,4 @@
-//! Commands that come with a backup or an import. Rotations would run them, so somebody must read them first.
+//! Commands that come with a backup or an import. Rotations would run them, so a person must read them first.
 
 use clap::Args;
 

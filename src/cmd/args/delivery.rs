@@ -31,7 +31,7 @@ pub struct Delivered {
 pub struct Order<'a> {
     pub action: Action,
     pub args: &'a DestinationArgs,
-    /// The present secrets of the token.
+    /// The current secrets of the token.
     pub ours: &'a [SecretHash],
     /// Whether to refuse a file that contains a secret of the token in another variable.
     pub keeps_variable: bool,

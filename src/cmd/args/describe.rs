@@ -1,4 +1,4 @@
-//! The description of a new token: the flags that `create` and `adopt` share, and the token that they make.
+//! The description of a new token, from the flags that `create` and `adopt` share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +76,7 @@ impl<E: Into<Error>> From<E> for Halt {
     }
 }
 
-/// What the flags are checked against.
+/// The rules of the store for the flags.
 #[derive(Default)]
 pub struct Rules {
     pub settings: Settings,
@@ -119,7 +119,7 @@ impl TokenArgs {
         }
     }
 
-    /// The same, without a change.
+    /// Checks that the name is free without changing anything.
     pub fn look_up(&self, view: &View<'_>, name: &Name, now: Timestamp) -> Result<(), Halt> {
         match token_named(view, name, now)?.filter(|token| token.is_visible(now)) {
             Some(token) => Err(self.conflict(name, token, now)),

@@ -1,4 +1,4 @@
-//! Where a new secret goes: the flags, and the destination that they name.
+//! The flags for the destination of a new secret, and the destination that they name.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -87,7 +87,7 @@ pub struct DestinationArgs {
     pub force: bool,
 }
 
-/// A way to reach the clipboard, or the first that works.
+/// A method to reach the clipboard, or the first one that works.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum CopyChoice {
     Auto,
@@ -97,7 +97,7 @@ pub enum CopyChoice {
 }
 
 impl CopyChoice {
-    /// The ways to try, in this order.
+    /// The methods to try, in this order.
     fn methods(self) -> &'static [CopyMethod] {
         match self {
             Self::Auto => &CopyMethod::ALL,
@@ -173,13 +173,13 @@ impl FileOrCommandArgs {
     }
 }
 
-/// What a destination depends on.
+/// The surroundings that a destination needs.
 pub struct Site<'a> {
     pub machine: &'a dyn Machine,
     pub form: Form<'a>,
     /// The directory of the store.
     pub store: &'a Path,
-    /// Whether what a command prints goes nowhere.
+    /// Whether the output of a command is discarded.
     pub mute: bool,
 }
 
@@ -244,7 +244,7 @@ impl DestinationArgs {
         })
     }
 
-    /// The same flags for one of several tokens: a file of its name.
+    /// The same flags for one of several tokens, with a file that is named after the token.
     pub fn within(&self, dir: Option<&Path>, name: &str) -> Self {
         let out = dir.map(|dir| dir.join(name)).or_else(|| self.to.out.clone());
         Self { to: FileOrCommandArgs { out, ..self.to.clone() }, ..self.clone() }

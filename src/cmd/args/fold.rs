@@ -1,4 +1,5 @@
-//! Shorter logs for people: the confirmation of a delivery repeats its beginning, so it is left out.
+//! Shortens logs for people by leaving out the confirmations of deliveries, which repeat the beginning of the
+//! delivery.
 
 use crate::domain::event::{Action, Event};
 use crate::error::Error;

@@ -49,8 +49,8 @@ pub fn report_and_run(
     ran.and(printed)
 }
 
-/// Runs the pending hook of a token, and returns the token without it. Returns `None` if the hook is another
-/// user's or another process is running it.
+/// Runs the pending hook of a token, and returns the token without it. Returns `None` if the hook belongs to another
+/// user or is run by another process.
 pub fn run_pending(
     app: &mut App<'_>,
     store: &Store,

@@ -68,7 +68,7 @@ impl Lines {
         self.number
     }
 
-    /// Some of the next lines; none of them at the end.
+    /// Returns some of the next lines, and none at the end.
     pub fn chunk(&mut self) -> Result<Chunk, Error> {
         let mut chunk = Chunk { text: Vec::with_capacity(CHUNK + CHUNK / 4), lines: Vec::new() };
         let mut from = 0;
@@ -79,7 +79,7 @@ impl Lines {
         Ok(chunk)
     }
 
-    /// Reads a line, after what is there already. Returns whether there was one.
+    /// Appends a line to the buffer. Returns whether there was one.
     fn read(&mut self, text: &mut Vec<u8>) -> Result<bool, Error> {
         let read = (&mut self.input).take(LONGEST).read_until(b'\n', text);
         if read.map_err(|err| Error::Input { what: "the export".to_owned(), err })? == 0 {

@@ -1,4 +1,4 @@
-//! One change of several tokens: selected, shown, asked about, then made in one transaction.
+//! A change of several tokens, which are selected, shown and confirmed, and then changed in one transaction.
 
 use std::io::{self, Write as _};
 
@@ -115,7 +115,7 @@ impl Many<'_> {
         app.confirm(&question)
     }
 
-    /// What a rehearsal found: the table of what would change, or the document.
+    /// Prints the result of a dry run: the table of tokens that would change, or the document.
     fn show(
         &self,
         app: &mut App<'_>,
@@ -183,7 +183,7 @@ fn document_of(
     out.finish().map(|()| Outcome::Done).map_err(Error::Output)
 }
 
-/// The change was made, whatever the error says of the reading that followed it.
+/// The error for a change that was made, but could not be read back.
 fn unread(err: Error) -> Error {
     match err {
         Error::Store(StoreError::Io { what, .. }) => {

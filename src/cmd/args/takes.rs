@@ -5,9 +5,9 @@ use clap::builder::ArgExt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
     Token,
-    /// Any scope of the catalogue.
+    /// Any scope that the store defines, even a retired one.
     Scope,
-    /// A scope that can be granted, in a comma-separated list.
+    /// Scopes that can be granted, separated by commas.
     OpenScope,
     Owner,
     Label,
@@ -15,7 +15,7 @@ pub enum Takes {
     Column,
     Format,
     Setting,
-    /// A code of `check`.
+    /// The code of a problem that `tokenctl check` can find.
     Finding,
     Action,
 }

@@ -1,4 +1,4 @@
-//! Finds secrets that this program generated in other text.
+//! Searches other text for secrets that this program generated.
 
 use std::ops::Range;
 
@@ -7,14 +7,14 @@ use super::{BODY_LEN, checksum_is_right};
 /// The possible lengths of a prefix.
 const PREFIX_LEN: Range<usize> = 2..11;
 
-/// How many bytes are compared at once. Compilers turn this comparison into one instruction.
+/// How many bytes `is_run` tests at once. Compilers use vector instructions for a window of this size.
 const WINDOW: usize = 16;
-/// The distance between the starts of windows. Every run of letters and digits that is as long as a body
+/// The distance between the starts of windows. A run of at least `BODY_LEN` letters and digits always
 /// contains a whole window.
 const STRIDE: usize = BODY_LEN - WINDOW + 1;
 
-/// Finds the first secret in the form of this program, with a correct checksum, whose underscore is at `from`
-/// or later. The text around it does not matter.
+/// Finds the first secret that this program could have generated: its form and its checksum are correct. Its underscore
+/// is at `from` or later. The text around it does not matter.
 ///
 /// A secret ends in `BODY_LEN` letters and digits, and runs of this length are rare in other text. So the
 /// search looks at one window in every `STRIDE` bytes, and looks closer only if the window contains nothing
@@ -32,7 +32,8 @@ pub fn find_secret(text: &[u8], from: usize) -> Option<Range<usize>> {
         let start = before.map_or(floor, |gap| floor + gap + 1);
         let rest = &text[at + WINDOW..];
         let end = at + WINDOW + rest.iter().position(|byte| !is_in_body(*byte)).unwrap_or(rest.len());
-        // The underscore before a body ends the run before it, so a body can only be at the start of a run.
+        // A body follows an underscore, and an underscore is not part of a run. So a body can only be at the start of
+        // a run.
         if end - start >= BODY_LEN
             && text[start - 1] == b'_'
             && let Some(found) = secret_around(text, start - 1)
@@ -44,7 +45,7 @@ pub fn find_secret(text: &[u8], from: usize) -> Option<Range<usize>> {
 }
 
 fn is_run(window: &[u8]) -> bool {
-    // This loop has no branch for each byte.
+    // This loop does not branch, so that compilers can use vector instructions.
     window.iter().fold(true, |all, byte| all & is_in_body(*byte))
 }
 
@@ -54,7 +55,7 @@ fn is_in_body(byte: u8) -> bool {
     u8::from(letter < 26) | u8::from(digit < 10) != 0
 }
 
-/// Whether the text contains such a secret.
+/// Whether `find_secret` finds a secret in the text.
 pub fn contains_secret(text: &[u8]) -> bool {
     find_secret(text, 0).is_some()
 }

@@ -135,7 +135,7 @@ mod tests {
         assert_eq!((&it.secrets[0], it.secrets[1].expires_at), (&revoked, Some(at(20))));
     }
 
-    /// After a confirmation with this grace period, when the secrets of a token with a provisional one expire.
+    /// When each secret of a token expires after its provisional secret was confirmed with this grace period.
     fn ends(secrets: Vec<StoredSecret>, grace: Option<Span>) -> Vec<Option<i64>> {
         let provisional = StoredSecret { delivered_at: None, ..secret(9, 10) };
         let mut it = token(secrets.into_iter().chain([provisional]).collect());
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_over_keeps_its_end_when_another_is_confirmed() {
+    fn an_expired_secret_keeps_its_expiry_when_another_one_is_confirmed() {
         let over = |row| StoredSecret { expires_at: Some(at(5)), ..secret(row, 0) };
         let previous = StoredSecret { superseded_at: Some(at(2)), ..over(1) };
         assert_eq!(ends(vec![previous, over(2)], None), [Some(5), Some(5), None]);

@@ -133,7 +133,7 @@ mod tests {
         Destination::File { path: path.to_owned() }
     }
 
-    /// A token that remembers the file `/a` and the hook `reload`, both of user 7 on the host `old`.
+    /// A token with the stored destination `/a` and the hook `reload`, both of user 7 on the host `old`.
     fn remembering() -> Token {
         Token {
             destination: Some(RememberedDestination {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_destination_is_remembered_unless_another_hook_would_be_replaced() {
+    fn the_first_destination_is_stored_unless_another_hook_would_be_replaced() {
         let (a, b) = (file("/a"), file("/b"));
         let memory = |it: &Token, receiver, after| {
             let memory = it.memory_of(receiver, after, Remember::First);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remembered_hook_runs_as_its_owner_and_any_other_as_the_user_who_delivered() {
+    fn a_stored_hook_belongs_to_its_owner_and_any_other_hook_to_the_user_who_delivered() {
         let owner = |path: &str, hook: &str| {
             let mut it = remembering();
             let (target, hook) = (Some(path.to_owned()), Some(hook.to_owned()));

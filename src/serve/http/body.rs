@@ -140,7 +140,7 @@ fn append(data: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
 }
 
 impl Step {
-    /// Nothing can be done without further bytes.
+    /// Further bytes are needed.
     fn unless_stuck(self, used: usize) -> Self {
         if used == 0 { Self::More } else { self }
     }
@@ -192,7 +192,7 @@ mod tests {
             "-1\r\n",
             "fffffffffffffffff\r\n",
             "100001\r\n",
-            // Other programs may read these in another way.
+            // Other programs could read these in a different way.
             "\r\n\r\n",
             ";x\r\n\r\n",
             "2;\n[]\r\n[]\r\n0\r\n\r\n",

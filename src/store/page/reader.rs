@@ -16,16 +16,16 @@ use crate::store::token_rows::{
 use crate::store::usage::{Block, Kind, Usages, secret_tag};
 use crate::store::{Store, seal};
 
-/// Reads pages without the store, which is busy with taking others.
+/// Reads pages without using the store, which takes the next page meanwhile.
 pub struct Reader {
     is_sealed: bool,
-    /// None of a server, whose pages are read already.
+    /// `None` for a server, whose pages have already been read.
     usages: Option<Usages>,
     block: Block,
     now: Timestamp,
 }
 
-/// Labels and grants by the row of their token.
+/// The rows of labels and grants, by the row number of their token.
 type Others<'p> = HashMap<i64, Vec<&'p Row>>;
 
 impl Reader {
@@ -35,12 +35,13 @@ impl Reader {
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => None,
         };
-        Self { is_sealed: store.checks_seals(), usages, block: Block::default(), now }
+        Self { is_sealed: true, usages, block: Block::default(), now }
     }
 
-    /// Passes on each token of a page, in order. Returns whether all of them are whole. If not, the place is found by
-    /// taking the page again, table by table.
+    /// Passes each token of a page to `take`, in order. Returns whether all of them are intact. If not, the
+    /// caller takes the page again, table by table, to find the damaged row.
     pub fn each(&mut self, page: &Page, mut take: impl FnMut(&Token)) -> bool {
+        self.is_sealed = page.is_sealed;
         page.read.iter().for_each(&mut take);
         let all = &page.rows.all;
         let is_own = |row: &&Row| matches!(row.table, Table::Tokens | Table::Secret);
@@ -57,7 +58,7 @@ impl Reader {
             .all(|rows| self.token(&page.rows, rows, &others).map(|token| take(&token)).is_ok())
     }
 
-    /// The token of the first of these rows, with its secrets, which are the others.
+    /// Reads a token from the first of these rows, and its secrets from the others.
     fn token(&mut self, page: &Rows, rows: &[Row], others: &Others<'_>) -> rusqlite::Result<Token> {
         let (mut token, counts) = {
             let values = self.unbroken::<OF_TOKEN>(page, &rows[0])?;
@@ -86,7 +87,7 @@ impl Reader {
         Ok(token)
     }
 
-    /// Adds a label or a grant.
+    /// Adds a label or a grant to its token.
     fn add_other(&self, page: &Rows, row: &Row, token: &mut Token) -> rusqlite::Result<()> {
         if row.table == Table::Label {
             let values = self.unbroken::<OF_LABEL>(page, row)?;
@@ -102,7 +103,7 @@ impl Reader {
         Ok(())
     }
 
-    /// A secret with the times of its use.
+    /// Returns the secret with the times of its uses.
     fn used(&mut self, token: &Token, secret: StoredSecret) -> StoredSecret {
         let Some(usages) = &self.usages else { return secret };
         let (row, tag, created, now) = (secret.row, secret_tag(&secret.hash), secret.created_at, self.now);
@@ -112,7 +113,7 @@ impl Reader {
         StoredSecret { last_used_at, refused_at, ..secret }
     }
 
-    /// The values of a row whose seal fits.
+    /// Returns the values of a row. Fails if its seal does not match.
     fn unbroken<'p, const N: usize>(
         &self,
         page: &'p Rows,

@@ -1,15 +1,16 @@
-//! Rows on their way from the thread that takes them to the one that reads them, in the encoding of their seals.
+//! Rows on their way from the thread that takes them to the thread that reads them. They have the encoding
+//! from which seals are computed.
 
 use rusqlite::types::ValueRef;
 
 use crate::store::engine::Row as Found;
 use crate::store::seal;
 
-/// The table of a row.
+/// The table to which a row belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     Tokens,
-    /// With an open delivery and a pending hook, if the store has any.
+    /// A secret, with its unfinished delivery and its pending hook if the store has any.
     Secret,
     Label,
     Granted,
@@ -36,19 +37,19 @@ pub struct Row {
     pub table: Table,
     pub columns: usize,
     from: usize,
-    /// Where its seal begins.
+    /// The position of its seal.
     seal: usize,
     to: usize,
 }
 
 impl Rows {
-    /// Forgets all rows, and keeps their memory.
+    /// Removes all rows, but keeps the memory for others.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.all.clear();
     }
 
-    /// Adds the columns of a row from `first` on. Its seal is the last of the first `sealed` ones.
+    /// Adds the columns of a row from `first` on. The first `sealed` of them end with the seal.
     pub fn add(
         &mut self,
         table: Table,
@@ -69,7 +70,7 @@ impl Rows {
         Ok(())
     }
 
-    /// The first values of a row.
+    /// The first `N` values of a row.
     pub fn values<const N: usize>(&self, row: &Row) -> [ValueRef<'_>; N] {
         let mut bytes = &self.bytes[row.from..row.to];
         let _name = seal::decode(&mut bytes);
@@ -80,7 +81,7 @@ impl Rows {
         values
     }
 
-    /// Whether the seal of a row is that of the columns before it.
+    /// Whether the seal of a row matches the columns before it.
     pub fn is_unbroken(&self, row: &Row) -> bool {
         let seal = seal::of(&self.bytes[row.from..row.seal]);
         seal::decode(&mut &self.bytes[row.seal..]) == Some(ValueRef::Integer(seal))

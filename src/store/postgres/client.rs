@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::config::Config;
 use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::{ToSql, Type};
@@ -17,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::values::Param;
 
-/// How long an end may take, and the server to take notice of a cancel.
+/// How long closing a connection can take, and how long a server can take to notice a cancel.
 const END: Duration = Duration::from_millis(100);
 
 /// Why there is no answer.
@@ -60,7 +60,9 @@ impl Failure {
     /// Whether the connection ended, and not just took too long.
     pub fn is_end(&self) -> bool {
         match self {
-            Self::Server(err) => err.code().is_none_or(|code| *code == SqlState::ADMIN_SHUTDOWN),
+            Self::Server(err) => err
+                .as_db_error()
+                .is_none_or(|err| matches!(err.parsed_severity(), Some(Severity::Fatal | Severity::Panic))),
             Self::Silent(_) => false,
             Self::Lost(_) => true,
         }
@@ -199,8 +201,8 @@ impl Client {
             let cancel = client.cancel_token();
             let mut work = pin!(client.batch_execute("COMMIT"));
             let mut turn = |cx: &mut Context<'_>| {
-                drive(link, warned, cx)?;
-                work.as_mut().poll(cx)
+                let driven = drive(link, warned, cx);
+                answer_or_failure(driven, work.as_mut().poll(cx))
             };
             runtime.block_on(async {
                 if let Ok(done) = timeout(patience, poll_fn(&mut turn)).await {
@@ -213,7 +215,10 @@ impl Client {
                     }
                 };
                 let _ = timeout(limit, cancelled).await;
-                timeout(limit, poll_fn(&mut turn)).await.ok()
+                let done = timeout(limit, poll_fn(&mut turn)).await.ok();
+                // The cancel must not reach the server during the next request.
+                sleep(END).await;
+                done
             })
         };
         self.settled(done, limit)
@@ -243,8 +248,8 @@ impl Client {
             };
             let mut work = pin!(work);
             let turn = poll_fn(|cx| {
-                drive(link, warned, cx)?;
-                work.as_mut().poll(cx)
+                let driven = drive(link, warned, cx);
+                answer_or_failure(driven, work.as_mut().poll(cx))
             });
             runtime.block_on(async { timeout(limit, turn).await.ok() })
         };
@@ -257,6 +262,15 @@ impl Client {
             self.link = None;
         }
         done.map_or(Err(Failure::Silent(limit)), |done| done.map_err(Failure::Server))
+    }
+}
+
+/// Returns an answer even if the connection ended right after it. Of two errors, the one with a code says more.
+fn answer_or_failure<T>(driven: Result<(), Error>, answer: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {
+    match (driven, answer) {
+        (Err(_), Poll::Ready(Err(err))) if err.code().is_some() => Poll::Ready(Err(err)),
+        (Err(err), Poll::Ready(Err(_)) | Poll::Pending) => Poll::Ready(Err(err)),
+        (_, answer) => answer,
     }
 }
 

@@ -127,7 +127,7 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// A page of tokens from a row on, and the last row of the page.
+    /// Reads a page of tokens that starts at a row. Returns its last row and the tokens.
     fn shown_tokens(
         &self,
         from: i64,
@@ -164,7 +164,7 @@ impl View<'_> {
         Ok(fields)
     }
 
-    /// Reads the row of a table that belongs to a secret. Null if there is none.
+    /// Reads, from a table, the row that belongs to a secret. Returns null if there is no such row.
     fn shown_one(&self, table: &str, columns: &[Column], secret: i64) -> Result<Value, Fault> {
         let sql = format!("SELECT {} FROM {table} WHERE secret = ?1", columns::names(columns, ""));
         let read = |row: &Row<'_>| columns::show(columns, row, 0);

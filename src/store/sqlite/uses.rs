@@ -1,4 +1,4 @@
-//! Records in files beside the database when secrets were last used.
+//! Records in the usage files beside the database when secrets were last used.
 
 use std::os::unix::fs::MetadataExt;
 

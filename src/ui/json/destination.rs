@@ -36,7 +36,7 @@ pub struct HookDoc<'a> {
 }
 
 impl<'a> HookDoc<'a> {
-    /// The hook that a token remembers, or a pending one that was given for a rotation.
+    /// The stored hook of a token, or a pending hook that was given for a single rotation.
     pub fn of(token: &'a Token) -> Option<Self> {
         let pending = token.pending_hook.as_ref();
         let command = token.hook.as_deref().or(pending.map(|hook| hook.command.as_str()))?;

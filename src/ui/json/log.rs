@@ -7,7 +7,7 @@ use crate::domain::changes::Change;
 use crate::domain::event::{Anchor, Event, Subject};
 use crate::domain::when::Timestamp;
 
-/// E.
+/// An event.
 #[derive(Serialize)]
 pub struct EventDoc<'a> {
     seq: i64,
@@ -53,7 +53,7 @@ impl<'a> EventDoc<'a> {
     }
 }
 
-/// `audit head`.
+/// The document of `audit head`.
 #[derive(Serialize)]
 pub struct HeadDoc {
     seq: i64,
@@ -66,7 +66,7 @@ impl HeadDoc {
     }
 }
 
-/// `audit verify`.
+/// The document of `audit verify`.
 #[derive(Serialize)]
 pub struct AuditDoc<'a> {
     pub ok: bool,

@@ -1,4 +1,4 @@
-//! The document of a change of many tokens, written token by token, so that its size takes no memory.
+//! The document about a change of many tokens. It is written token by token, so that it needs little memory.
 
 use std::io::{self, BufWriter, Write};
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{HeadDoc, NamedDoc};
 
-/// `backup`.
+/// The document of `backup`.
 #[derive(Serialize)]
 pub struct BackupDoc<'a> {
     pub path: &'a str,
@@ -12,7 +12,7 @@ pub struct BackupDoc<'a> {
     pub head: HeadDoc,
 }
 
-/// `restore`.
+/// The document of `restore`.
 #[derive(Serialize)]
 pub struct RestoreDoc<'a> {
     pub changed: bool,
@@ -24,7 +24,7 @@ pub struct RestoreDoc<'a> {
     pub widened: Vec<NamedDoc<'a>>,
 }
 
-/// What was removed of a token: the whole token, or this many of its secrets.
+/// The removed parts of a token: the whole token, or this many of its secrets.
 #[derive(Serialize)]
 pub struct PrunedDoc<'a> {
     pub id: &'a str,

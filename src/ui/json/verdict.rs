@@ -11,7 +11,7 @@ use crate::domain::token::{StoredSecret, Token};
 use crate::domain::verdict::Reason;
 use crate::domain::when::Timestamp;
 
-/// `verify`.
+/// The document of `verify`.
 #[derive(Serialize)]
 pub struct VerdictDoc<'a> {
     valid: bool,
@@ -75,7 +75,7 @@ pub struct AnswerDoc<'a> {
     pub id: Option<&'a RawValue>,
 }
 
-/// The same without a verdict.
+/// An answer without a verdict.
 #[derive(Serialize)]
 pub struct NoAnswerDoc<'a> {
     pub error: ErrorDoc<'a>,

@@ -187,8 +187,8 @@ fn one_crontab_line_delivers_each_secret_to_its_destination_and_repeats_a_hook_u
     }
     assert!(answers.len() > 50 && answers.iter().all(|answer| *answer == Some(200)), "{answers:?}");
 
-    let only = "error: `nowhere`: `nowhere` has no destination\nhint: name one, or set one that stays with `tokenctl \
-                edit NAME --out FILE`\n";
+    let only = "error: `nowhere`: `nowhere` has no destination\nhint: name one, like `--out FILE`, or store one with \
+                `tokenctl edit NAME --out FILE`\n";
     let (hook, others): (Vec<_>, Vec<_>) =
         mails(&job).into_iter().partition(|mail| mail.contains("`service`"));
     assert_eq!(hook.len(), 2, "{hook:?}");

@@ -1,4 +1,4 @@
-//! What is left when the server or the program is killed.
+//! What remains after the server or the program was killed.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::support::{program, program_path, run};
 use super::Fixture;
 
 #[test]
-fn a_server_that_is_killed_keeps_what_was_acknowledged() {
+fn acknowledged_tokens_survive_a_killed_server() {
     if !have() {
         return;
     }
@@ -47,7 +47,10 @@ fn a_server_that_is_killed_keeps_what_was_acknowledged() {
             thread::sleep(Duration::from_millis(700));
             server.kill();
             is_over.store(true, Ordering::SeqCst);
-            writers.into_iter().map(|writer| writer.join().expect("a writer")).collect::<Vec<_>>()
+            writers
+                .into_iter()
+                .map(|writer| writer.join().expect("the thread does not panic"))
+                .collect::<Vec<_>>()
         });
         server.start_again();
         for (made, failed) in made {
@@ -60,11 +63,11 @@ fn a_server_that_is_killed_keeps_what_was_acknowledged() {
     }
     at(&["audit", "verify"], b"").ok();
     println!("{} tokens were acknowledged and kept, {refused} refused, in 5 kills", kept.len());
-    assert!(kept.len() > 5, "only {} were made", kept.len());
+    assert!(kept.len() > 5, "only {} tokens were created", kept.len());
 }
 
 #[test]
-fn a_program_that_is_killed_at_a_system_call_loses_no_secret_and_leaves_none_behind() {
+fn a_creation_killed_at_any_system_call_neither_loses_nor_orphans_a_secret() {
     if !have() || !crate::support::have("strace") {
         return;
     }
@@ -78,30 +81,30 @@ fn a_program_that_is_killed_at_a_system_call_loses_no_secret_and_leaves_none_beh
             .env("TOKENCTL_STORE", store.0.url());
         command.args(["create", name, "--no-remember", "--out"]).arg(dir.path().join(name));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().expect("strace").success()
+        command.status().expect("strace runs").success()
     };
-    // What changes something outside of the process, or waits for that.
+    // System calls that change something outside of the process, or that wait for such a change.
     let calls = "sendto,recvfrom,write,fsync,renameat2,rename,unlinkat,linkat";
     let (mut tried, mut made) = (0, 0);
-    // A creation makes hundreds.
+    // A creation makes hundreds of these calls.
     for at in (1..2_000).step_by(super::every(4)) {
-        // In one store for all of them, each would have more to do than the one before.
+        // Each creation has a new store, because in a shared one each would have more to recover than the one before.
         let store = Fixture::new();
         let name = format!("k{at}");
         let inject = format!("inject={calls}:signal=SIGKILL:when={at}");
         let done = traced(&store, &["-e", &format!("trace={calls}"), "-e", &inject], &name);
         let file = dir.path().join(&name);
         store.sql("UPDATE tokenctl.delivery SET deadline = 1600000000");
-        // Finishes what was left.
+        // The next change finishes or undoes the interrupted creation.
         let _ = store.run(&["revoke", "nobody", "--yes"]);
         if let Ok(secret) = std::fs::read(&file) {
             assert_eq!(store.verify(&secret), format!("valid {name}\n"), "killed at call {at}");
             made += 1;
         } else {
-            assert!(!done, "a secret that nobody has, at call {at}");
+            assert!(!done, "the command succeeded without a file, at call {at}");
             let sql =
                 format!("SELECT count(*) FROM tokenctl.tokens WHERE name = '{name}' AND revoked_at IS NULL");
-            assert_eq!(store.sql(&sql), "0", "killed at call {at}: the store believes that somebody has it");
+            assert_eq!(store.sql(&sql), "0", "killed at call {at}: the store still has the token");
         }
         if done {
             break;

@@ -1,4 +1,4 @@
-//! The connection is cut before, within and after each request to the server, COMMIT among them.
+//! Tests that cut the connection before, during or after each request to the server, including COMMIT.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,29 +12,29 @@ use crate::support::run;
 
 use super::{Fixture, socket};
 
-/// Where a connection is cut, about one request of the client.
+/// When a connection is cut, relative to one request of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// The server never sees it.
+    /// The server receives nothing of the request.
     Before,
-    /// The server sees the first half of its bytes.
+    /// The server receives the first half of the request.
     Within,
-    /// The server has answered it; the client does not see that.
+    /// The server answers the request, but the client does not receive the answer.
     After,
 }
 
-/// Passes connections on to a server, and cuts one at a request, counted over all of them. A request is what the client sends before it
-/// waits: a query, or messages up to a Sync.
+/// Passes connections on to a server, and cuts one of them at a request. The requests of all connections are counted. A
+/// request is everything that the client sends before it waits for an answer: one query, or messages up to a Sync.
 pub struct Proxy {
     pub port: u16,
-    /// The requests that were passed on.
+    /// How many requests have arrived so far.
     pub seen: Arc<AtomicUsize>,
 }
 
 impl Proxy {
-    /// Cuts at one of the requests that contain `only`.
+    /// Starts a proxy that cuts a connection at request `at`. Only requests that contain `only` are counted.
     pub fn start(socket: PathBuf, cut: Cut, only: &'static str, at: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the port is free");
         let port = listener.local_addr().expect("an address").port();
         let seen = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&seen);
@@ -49,7 +49,7 @@ impl Proxy {
     }
 }
 
-/// One message of the client, with its type and length; nothing at the end.
+/// Reads one message of the client, including its type and length. Returns `None` at the end of the stream.
 fn message(from: &mut impl Read, is_first: bool) -> Option<Vec<u8>> {
     let head = if is_first { 4 } else { 5 };
     let mut bytes = vec![0; head];
@@ -62,8 +62,10 @@ fn message(from: &mut impl Read, is_first: bool) -> Option<Vec<u8>> {
 }
 
 fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, only: &str, at: usize, seen: &AtomicUsize) {
-    let (mut to_client, mut from_server) =
-        (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+    let (mut to_client, mut from_server) = (
+        client.try_clone().expect("the descriptor can be duplicated"),
+        server.try_clone().expect("the descriptor can be duplicated"),
+    );
     let mute = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let is_mute = Arc::clone(&mute);
     let (answered, wait) = std::sync::mpsc::channel();
@@ -91,7 +93,7 @@ fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, only: &str, at:
         if !ends {
             continue;
         }
-        // Nothing depends on the request that closes statements at the end.
+        // The request that closes the statements at the end is not counted, because nothing depends on it.
         let asks = kinds.iter().any(|kind| !matches!(kind, b'C' | b'S' | b'X'));
         kinds.clear();
         let is_counted =
@@ -120,38 +122,38 @@ fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, only: &str, at:
     let _ = server.shutdown(std::net::Shutdown::Both);
 }
 
-/// A client that has a secret in a file can always use it, and nothing waits for a client without one.
+/// If a client has received a secret, it is valid. If it has not, no token remains in the store.
 #[test]
-fn a_connection_cut_anywhere_loses_no_secret_and_leaves_none_behind() {
+fn a_connection_cut_at_any_request_neither_loses_nor_orphans_a_secret() {
     if !crate::support::server::have() {
         return;
     }
     let done = thread::scope(|scope| {
-        // A few of all requests, and each COMMIT.
+        // Cut at some of all requests, and at each COMMIT.
         let kinds = [("", super::every(7)), ("COMMIT", 1)];
         let each = kinds.into_iter().flat_map(|(only, step)| {
             [Cut::Before, Cut::Within, Cut::After]
                 .map(|cut| scope.spawn(move || cut_everywhere(cut, only, step)))
         });
         let each: Vec<_> = each.collect();
-        each.into_iter().map(|it| it.join().expect("a kind of cut")).collect::<Vec<_>>()
+        each.into_iter().map(|it| it.join().expect("the thread does not panic")).collect::<Vec<_>>()
     });
     let [tried, made, in_doubt] = [0, 1, 2].map(|at| done.iter().map(|counts| counts[at]).sum::<usize>());
     println!("{tried} cuts: {made} tokens made, {in_doubt} of them by recovery");
     assert!(tried > 20 && made > 0 && made < tried, "{tried} cuts, {made} tokens");
 }
 
-/// How often a connection was cut so, how many tokens were created all the same, and how many of these by recovery.
+/// Returns how many connections were cut, how many tokens were created nevertheless, and how many of these by recovery.
 fn cut_everywhere(cut: Cut, only: &'static str, step: usize) -> [usize; 3] {
-    let dir = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let dir = tempfile::tempdir_in("/dev/shm").expect("a temporary directory can be created");
     let (mut tried, mut made, mut in_doubt) = (0, 0, 0);
     for at in (usize::from(only.is_empty())..5_000).step_by(step) {
-        // In one store for all of them, each would have more to do than the one before.
+        // Each creation has a new store, because in a shared one each would have more to recover than the one before.
         let store = Fixture::new();
         let proxy = Proxy::start(socket(), cut, only, at);
         let name = format!("{cut:?}-{only}{at}").to_lowercase();
         let file = dir.path().join(&name);
-        let args = ["create", &name, "--out", file.to_str().expect("UTF-8"), "--no-remember"];
+        let args = ["create", &name, "--out", file.to_str().expect("the path is UTF-8"), "--no-remember"];
         let ran = run(store.through(proxy.port).args(args), b"");
         if proxy.seen.load(Ordering::SeqCst) <= at {
             // All requests of the command were passed on.
@@ -161,7 +163,7 @@ fn cut_everywhere(cut: Cut, only: &'static str, step: usize) -> [usize; 3] {
         tried += 1;
         assert!(matches!(ran.code, 0 | 1 | 6), "{cut:?} at {only} {at}: {ran:?}");
         if ran.code != 0 {
-            // Whatever was left open is past its time, and the next change finishes it.
+            // The deadline of an interrupted delivery has passed, so the next change finishes or undoes it.
             store.sql("UPDATE tokenctl.delivery SET deadline = 1600000000");
             let _ = store.run(&["revoke", "nobody", "--yes"]);
         }
@@ -170,13 +172,13 @@ fn cut_everywhere(cut: Cut, only: &'static str, step: usize) -> [usize; 3] {
             made += 1;
             in_doubt += usize::from(ran.code != 0);
         } else {
-            assert_ne!(ran.code, 0, "{cut:?} at {only} {at}: a secret that nobody has");
+            assert_ne!(ran.code, 0, "{cut:?} at {only} {at}: the command succeeded without a file");
             let sql =
                 format!("SELECT count(*) FROM tokenctl.tokens WHERE name = '{name}' AND revoked_at IS NULL");
             assert_eq!(
                 store.sql(&sql),
                 "0",
-                "{cut:?} at {only} {at}: the store believes that somebody has it: {ran:?}"
+                "{cut:?} at {only} {at}: the store still has the token: {ran:?}"
             );
         }
     }

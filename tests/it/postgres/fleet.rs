@@ -1,5 +1,5 @@
-//! A fleet: a primary and two replicas, processes that revoke and processes that verify, links that are held and cut, and a
-//! primary that is killed.
+//! Tests of a fleet. There are a primary, two replicas, many processes that revoke and verify, links that are paused
+//! and cut, and a primary that is killed.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -14,52 +14,52 @@ use crate::support::server::{Server, have};
 use super::freshness::{Gate, at, primary, replica};
 use super::link::{Link, LinkState};
 
-/// What a replica may be behind, as a flag and as a time.
+/// The maximum lag of a replica, as the value of the flag and as a duration.
 const MOST: (&str, Duration) = ("2s", Duration::from_secs(2));
-/// The secrets that are asked together: the last ones whose revocation has begun, and those that are next.
+/// Which secrets are verified together: how many of those whose revocation has begun, and how many of the next ones.
 const WINDOW: (usize, usize) = (300, 10);
 
 struct Size {
     writers: usize,
     verifiers: usize,
     revocations: usize,
-    /// After how many of them the primary is killed, and a replica takes its place.
+    /// After how many revocations the primary is killed and replaced by a replica.
     killed_after: Option<usize>,
-    /// How long a verifier rests before it asks again.
+    /// How long a verifier pauses between two rounds.
     rest: Duration,
 }
 
-/// Where a verifier asks.
+/// The server that a verifier uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Primary,
-    /// Commits wait for it.
+    /// The replica that commits wait for.
     Synchronous,
-    /// Its link is held and cut.
+    /// The replica whose link is paused and cut.
     Disturbed,
 }
 
-/// One token, and when the command that revoked it had returned.
+/// A token, and when the command that revoked it returned.
 struct Token {
     secret: String,
     revoked: OnceLock<Instant>,
 }
 
-/// What one process has answered of one token.
+/// The answers of one process about one token.
 #[derive(Clone, Copy, Default)]
 struct Heard {
-    /// When a question was asked that was answered yes, the last one.
+    /// When the last request was sent that was answered `valid`.
     yes: Option<Instant>,
-    /// When the first answer came that did not accept it, to a question after the revocation had returned.
+    /// When the first answer other than `valid` arrived to a request that was sent after the revocation had returned.
     no: Option<Instant>,
 }
 
-/// How far it is.
+/// The progress of the whole test.
 #[derive(Default)]
 struct Course {
-    /// The verifiers that have answered `valid`.
+    /// How many verifiers have received the answer `valid`.
     ready: AtomicUsize,
-    /// The revocations that have begun, and those that have returned.
+    /// How many revocations have begun, and how many of them have returned.
     begun: AtomicUsize,
     ended: AtomicUsize,
     is_over: AtomicBool,
@@ -73,14 +73,14 @@ struct Verifier {
     stale: usize,
 }
 
-/// Asks one process of the program until everything is revoked and known to be.
+/// Verifies secrets with one process until the test is over and the process knows every revocation.
 fn verify((server, place): (&Server, Place), tokens: &[Token], course: &Course, rest: Duration) -> Verifier {
     let mut command = program();
     command.env("TOKENCTL_STORE", server.url("tokenctl_verify", "tokens"));
     command.args(["verify", "--stream", "--max-lag", MOST.0]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
-    let mut input = child.stdin.take().expect("a pipe");
-    let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut input = child.stdin.take().expect("stdin is a pipe");
+    let mut output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
     let mut it = Verifier { place, heard: vec![Heard::default(); tokens.len()], answers: 0, stale: 0 };
     let mut line = String::new();
     let mut is_ready = false;
@@ -91,11 +91,11 @@ fn verify((server, place): (&Server, Place), tokens: &[Token], course: &Course, 
         let range = if is_last { 0..tokens.len() } else { some };
         let asked = Instant::now();
         let lines: String = tokens[range.clone()].iter().flat_map(|token| [&*token.secret, "\n"]).collect();
-        input.write_all(lines.as_bytes()).expect("it reads");
+        input.write_all(lines.as_bytes()).expect("the program reads its input");
         let mut all_no = true;
         for nth in range {
             line.clear();
-            output.read_line(&mut line).expect("an answer");
+            output.read_line(&mut line).expect("the answer can be read");
             it.answers += 1;
             let heard = &mut it.heard[nth];
             let is_yes = line.starts_with("valid ");
@@ -112,7 +112,7 @@ fn verify((server, place): (&Server, Place), tokens: &[Token], course: &Course, 
             }
             assert!(is_yes || line.starts_with("revoked ") || line.starts_with("error store_"), "{line}");
         }
-        // After a failover, only the new primary knows.
+        // After a failover, only the verifiers of the new primary can know every revocation.
         let knows = !course.is_promoted.load(Ordering::SeqCst) || place == Place::Synchronous;
         if is_last && (all_no || !knows) {
             break;
@@ -133,7 +133,7 @@ fn fleet(size: &Size) {
             made.map(|(nth, ran)| (nth, ran.line().to_owned())).collect::<Vec<_>>()
         };
         let threads: Vec<_> = (0..size.writers).map(|nth| scope.spawn(move || writer(nth))).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("a writer")).collect()
+        threads.into_iter().flat_map(|thread| thread.join().expect("the thread does not panic")).collect()
     });
     let mut made = made;
     made.sort();
@@ -142,7 +142,7 @@ fn fleet(size: &Size) {
     let ((first, _), (second, link)) = (replica(&primary, "r1", &[]), replica(&primary, "r2", &[]));
     primary.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'r1'");
     primary.sql("postgres", "SELECT pg_reload_conf()");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = tempfile::tempdir().expect("a temporary directory can be created");
     let _beat = Gate::start(&primary, dir.path(), &["--heartbeat", "--max-lag", MOST.0]);
     let course = Course::default();
     let servers = [(&primary, Place::Primary), (&first, Place::Synchronous), (&second, Place::Disturbed)];
@@ -153,7 +153,7 @@ fn fleet(size: &Size) {
             .map(|server| scope.spawn(move || verify(server, tokens, course, size.rest)))
             .collect();
         while course.ready.load(Ordering::SeqCst) < size.verifiers {
-            assert!(!threads.iter().any(|it| it.is_finished()), "a verifier has ended");
+            assert!(!threads.iter().any(|it| it.is_finished()), "a verifier has exited early");
             thread::sleep(Duration::from_millis(20));
         }
         let chaos = scope.spawn(|| disturb(&link, || course.ended.load(Ordering::SeqCst) == tokens.len()));
@@ -165,7 +165,7 @@ fn fleet(size: &Size) {
                         break;
                     }
                     revoke(nth, servers, course);
-                    tokens[nth].revoked.set(Instant::now()).expect("once");
+                    tokens[nth].revoked.set(Instant::now()).expect("each token is revoked once");
                     course.ended.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -178,9 +178,9 @@ fn fleet(size: &Size) {
             first.sql("postgres", "SELECT pg_promote()");
             course.is_promoted.store(true, Ordering::SeqCst);
         }
-        chaos.join().expect("the links");
+        chaos.join().expect("the thread does not panic");
         course.is_over.store(true, Ordering::SeqCst);
-        threads.into_iter().map(|thread| thread.join().expect("a verifier")).collect()
+        threads.into_iter().map(|thread| thread.join().expect("the thread does not panic")).collect()
     });
     judge(&tokens, &verifiers);
     if size.killed_after.is_some() {
@@ -188,7 +188,7 @@ fn fleet(size: &Size) {
     }
 }
 
-/// Revokes a token, on the new primary where the old one was killed meanwhile.
+/// Revokes a token. If the primary was killed meanwhile, the new one is used.
 fn revoke(nth: usize, servers: &[(&Server, Place); 3], course: &Course) {
     loop {
         let is_promoted = course.is_promoted.load(Ordering::SeqCst);
@@ -201,7 +201,7 @@ fn revoke(nth: usize, servers: &[(&Server, Place); 3], course: &Course) {
     }
 }
 
-/// Holds and cuts a link, as long as it takes and at least longer than a replica may be behind.
+/// Pauses and cuts a link repeatedly until `is_done`. Each pause is longer than the maximum lag.
 fn disturb(link: &Link, is_done: impl Fn() -> bool) {
     loop {
         link.set(LinkState::Held);
@@ -220,7 +220,7 @@ fn judge(tokens: &[Token], verifiers: &[Verifier]) {
     let mut worst = [Duration::ZERO; 3];
     let mut known: Vec<Duration> = Vec::new();
     for (nth, token) in tokens.iter().enumerate() {
-        let revoked = *token.revoked.get().expect("revoked");
+        let revoked = *token.revoked.get().expect("every token was revoked");
         for verifier in verifiers {
             let late = verifier.heard[nth].yes.and_then(|asked| asked.checked_duration_since(revoked));
             let worst = &mut worst[verifier.place as usize];
@@ -243,13 +243,20 @@ fn judge(tokens: &[Token], verifiers: &[Verifier]) {
         known.last(),
     );
     assert_eq!(primary, Duration::ZERO, "the primary answered `valid` after a revocation had returned");
-    assert_eq!(synchronous, Duration::ZERO, "the replica that commits wait for did");
-    assert!(disturbed <= MOST.1, "a replica answered `valid` {disturbed:?} after a revocation had returned");
-    assert!(stale > 0, "the held link made no replica too old");
+    assert_eq!(
+        synchronous,
+        Duration::ZERO,
+        "the synchronous replica answered `valid` after a revocation had returned"
+    );
+    assert!(
+        disturbed <= MOST.1,
+        "a replica answered `valid` {disturbed:?} after a revocation had returned, which is more than the maximum lag"
+    );
+    assert!(stale > 0, "no verifier answered `store_stale`, although a link was paused");
 }
 
 #[test]
-fn after_a_revocation_only_replicas_within_their_lag_still_accept_the_secret() {
+fn a_revoked_secret_is_accepted_only_by_replicas_and_only_within_max_lag() {
     if have() {
         let rest = Duration::from_millis(1);
         fleet(&Size { writers: 2, verifiers: 6, revocations: 24, killed_after: None, rest });
@@ -257,17 +264,17 @@ fn after_a_revocation_only_replicas_within_their_lag_still_accept_the_secret() {
 }
 
 #[test]
-fn no_revocation_comes_back_when_a_replica_replaces_a_killed_primary() {
+fn no_revocation_is_lost_if_a_replica_replaces_a_killed_primary() {
     if have() {
         let rest = Duration::from_millis(1);
         fleet(&Size { writers: 4, verifiers: 6, revocations: 40, killed_after: Some(20), rest });
     }
 }
 
-/// For figures, with an optimised build: `cargo test --release --features postgres --test it -- --ignored a_large_fleet`
+/// Measures with an optimised build: `cargo test --release --features postgres --test it -- --ignored a_large_fleet`
 #[test]
 #[ignore = "takes minutes"]
-fn a_large_fleet_accepts_no_revoked_secret_either() {
+fn a_large_fleet_accepts_a_revoked_secret_only_within_max_lag() {
     if have() {
         let rest = Duration::from_millis(300);
         fleet(&Size { writers: 50, verifiers: 200, revocations: 1_000, killed_after: Some(900), rest });

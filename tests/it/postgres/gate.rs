@@ -11,7 +11,7 @@ use crate::support::{program, run};
 use super::link::{Link, LinkState};
 use super::{Fixture, socket};
 
-/// A gate that ends with its test.
+/// A gate process that is killed when the value is dropped.
 struct Gate {
     process: Child,
     address: String,
@@ -24,25 +24,27 @@ impl Gate {
         Self::of(command)
     }
 
-    /// The program with its store.
+    /// Starts the gate with this command, which has a store set.
     fn of(mut command: Command) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the gate starts");
         let mut line = String::new();
-        BufReader::new(process.stderr.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        BufReader::new(process.stderr.take().expect("stderr is a pipe"))
+            .read_line(&mut line)
+            .expect("the line can be read");
         let address = line.trim_end().strip_prefix("listening on ").expect(&line).to_owned();
         Self { process, address }
     }
 
-    /// The status of an answer.
+    /// Sends a secret to the gate and returns the status code of the answer.
     fn status(&self, secret: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).expect("the gate");
+        let mut stream = TcpStream::connect(&self.address).expect("the gate accepts connections");
         let request = format!(
             "GET /verify HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\n\r\n"
         );
-        stream.write_all(request.as_bytes()).expect("a request");
+        stream.write_all(request.as_bytes()).expect("the gate reads the request");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
+        stream.read_to_string(&mut answer).expect("the gate answers");
         answer.split(' ').nth(1).unwrap_or_default().to_owned()
     }
 }
@@ -55,7 +57,7 @@ impl Drop for Gate {
 }
 
 #[test]
-fn a_gate_sees_a_revocation_at_once_and_outlives_its_connections() {
+fn a_gate_notices_a_revocation_at_once_and_replaces_lost_connections() {
     if !have() {
         return;
     }
@@ -69,13 +71,13 @@ fn a_gate_sees_a_revocation_at_once_and_outlives_its_connections() {
     let cut = "SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity
          WHERE application_name = 'tokenctl' AND datname = current_database()";
     assert_eq!(store.sql(cut), "t");
-    assert_eq!(of_both(), ["401", "200"], "with a new connection");
+    assert_eq!(of_both(), ["401", "200"], "the gate did not reconnect correctly");
     assert_eq!(gate.status("tkn_nobody"), "401");
 }
 
-/// The limits of the server do not end a wait for bytes that never arrive.
+/// The time limits of the server do not apply here, because no bytes arrive from it.
 #[test]
-fn a_gate_gives_up_connections_that_are_silent() {
+fn a_gate_replaces_connections_that_no_longer_respond() {
     if !have() {
         return;
     }
@@ -100,11 +102,11 @@ fn a_gate_gives_up_connections_that_are_silent() {
     }
     assert!(link.count() < before + 100, "{} connections for 200 requests", link.count() - before);
     link.set(LinkState::Open);
-    until("the gate is well again", || gate.status(&kept) == "200");
+    until("the gate has reconnected", || gate.status(&kept) == "200");
 }
 
 #[test]
-fn a_stream_answers_with_a_new_connection_when_its_own_is_silent() {
+fn a_stream_replaces_a_connection_that_no_longer_responds() {
     if !have() {
         return;
     }
@@ -114,12 +116,12 @@ fn a_stream_answers_with_a_new_connection_when_its_own_is_silent() {
     let mut command = store.through(link.port);
     command.args(["verify", "--stream"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut stream = command.spawn().expect("the program starts");
-    let mut input = stream.stdin.take().expect("a pipe");
-    let mut output = BufReader::new(stream.stdout.take().expect("a pipe"));
+    let mut input = stream.stdin.take().expect("stdin is a pipe");
+    let mut output = BufReader::new(stream.stdout.take().expect("stdout is a pipe"));
     let mut ask = || {
-        writeln!(input, "{secret}").expect("it reads");
+        writeln!(input, "{secret}").expect("the program reads its input");
         let mut answer = String::new();
-        output.read_line(&mut answer).expect("an answer");
+        output.read_line(&mut answer).expect("the answer can be read");
         answer
     };
     assert_eq!(ask(), "valid web\n");
@@ -127,8 +129,8 @@ fn a_stream_answers_with_a_new_connection_when_its_own_is_silent() {
     store.run(&["revoke", "web", "--yes"]).ok();
     assert_eq!(ask(), "revoked web\n");
     drop(input);
-    assert!(stream.wait().expect("a child").success());
-    // One question, to a server that accepts a connection and says nothing.
+    assert!(stream.wait().expect("the process can be waited for").success());
+    // One `verify` command, with a server that accepts the connection and never answers.
     link.set(LinkState::Held);
     let ran = run(store.through(link.port).arg("verify"), secret.as_bytes()).exit(6);
     assert!(ran.out.is_empty() && ran.err.contains("nothing has come from it"), "{ran:?}");

@@ -1,4 +1,4 @@
-//! A connection to a server that a test can hold up or cut.
+//! A link between a client and a server, which tests can pause and cut.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -13,13 +13,13 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkState {
     Open,
-    /// It waits, and so do connections.
+    /// Nothing is passed on, but connections stay open.
     Held,
-    /// Connections are ended, and new ones too.
+    /// Existing connections are closed, and so are new ones.
     Cut,
 }
 
-/// Passes on what comes to a port of this machine, until the process ends.
+/// Passes connections from a local port on to a server, until the process exits.
 pub struct Link {
     pub port: u16,
     state: Arc<State>,
@@ -28,22 +28,24 @@ pub struct Link {
 #[derive(Default)]
 struct State {
     link: AtomicU8,
-    /// The connections so far, and how many of them, the first ones, pass on nothing any more.
+    /// How many connections there have been. The first `stranded` of them pass nothing on any more.
     count: AtomicUsize,
     stranded: AtomicUsize,
 }
 
 impl Link {
     pub fn to(socket: PathBuf) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("the address is known").port();
         let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
-                let (from, to) =
-                    (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+                let (from, to) = (
+                    client.try_clone().expect("the descriptor can be duplicated"),
+                    server.try_clone().expect("the descriptor can be duplicated"),
+                );
                 let nth = shared.count.fetch_add(1, Ordering::SeqCst);
                 let (there, back) = (Arc::clone(&shared), Arc::clone(&shared));
                 thread::spawn(move || pass(from, to, &there, nth));
@@ -57,12 +59,12 @@ impl Link {
         self.state.link.store(link as u8, Ordering::SeqCst);
     }
 
-    /// From now on the present connections pass on nothing, and do not end either; new ones work.
+    /// From now on the existing connections pass nothing on, but stay open. New connections work.
     pub fn strand(&self) {
         self.state.stranded.store(self.count(), Ordering::SeqCst);
     }
 
-    /// How many connections there were.
+    /// Returns how many connections there have been.
     pub fn count(&self) -> usize {
         self.state.count.load(Ordering::SeqCst)
     }
@@ -78,7 +80,7 @@ impl Socket for TcpStream {
         let _ = self.shutdown(Shutdown::Both);
     }
     fn wake_often(&self) {
-        self.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
+        self.set_read_timeout(Some(Duration::from_millis(50))).expect("the timeout can be set");
     }
 }
 
@@ -87,7 +89,7 @@ impl Socket for UnixStream {
         let _ = self.shutdown(Shutdown::Both);
     }
     fn wake_often(&self) {
-        self.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
+        self.set_read_timeout(Some(Duration::from_millis(50))).expect("the timeout can be set");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What standbys confirm, and what a failover keeps.
+//! Tests of changes that standbys confirm, and of what a failover keeps.
 
 use std::thread;
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn wait_for(server: &Server, standbys: &str) {
 }
 
 #[test]
-fn a_change_that_no_standby_confirms_is_reported_as_unsettled() {
+fn a_change_that_no_standby_confirms_is_reported_as_uncertain() {
     if !have() {
         return;
     }
@@ -34,12 +34,15 @@ fn a_change_that_no_standby_confirms_is_reported_as_unsettled() {
     let ran = at(&server, &["revoke", "web", "--yes"], b"").exit(1);
     assert!(ran.err.contains("may or may not have been kept"), "{}", ran.err);
     wait_for(&server, "");
-    assert!(at(&server, &["verify"], secret.as_bytes()).exit(3).out.starts_with("revoked "), "it was kept");
+    assert!(
+        at(&server, &["verify"], secret.as_bytes()).exit(3).out.starts_with("revoked "),
+        "the revocation was lost"
+    );
     at(&server, &["audit", "verify"], b"").ok();
 }
 
 #[test]
-fn a_revocation_that_returned_is_on_the_standby_and_survives_a_failover() {
+fn a_completed_revocation_is_on_the_standby_and_survives_a_failover() {
     if !have() {
         return;
     }
@@ -52,7 +55,7 @@ fn a_revocation_that_returned_is_on_the_standby_and_survives_a_failover() {
     for (nth, secret) in secrets.iter().enumerate().take(20) {
         at(&primary, &["revoke", &format!("t{nth}"), "--yes"], b"").ok();
         let show = format!("SELECT revoked_at IS NOT NULL FROM tokenctl.tokens WHERE name = 't{nth}'");
-        assert_eq!(standby.sql("tokens", &show), "t", "t{nth} on the standby");
+        assert_eq!(standby.sql("tokens", &show), "t", "t{nth} is not revoked on the standby");
         if nth == 0 {
             let refused = at(&standby, &["verify"], secret.as_bytes()).exit(2);
             assert!(refused.err.contains("is a replica"), "{}", refused.err);
@@ -72,14 +75,14 @@ fn a_revocation_that_returned_is_on_the_standby_and_survives_a_failover() {
 }
 
 #[test]
-fn doctor_says_that_a_failover_could_undo_what_was_acknowledged() {
+fn doctor_warns_if_a_failover_could_undo_acknowledged_changes() {
     if !have() {
         return;
     }
     let primary = store(&["max_wal_senders=4"]);
     assert!(
         at(&primary, &["doctor"], b"").ok().out.starts_with("ok"),
-        "a server alone has nothing to fail over to"
+        "a server without a standby was reported"
     );
     let _standby = primary.standby("s1");
     let found = at(&primary, &["doctor"], b"");

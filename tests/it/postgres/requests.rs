@@ -1,4 +1,4 @@
-//! How often a command asks the server, since each request takes as long as the way there and back.
+//! Counts the requests of a command to the server, because each request takes a full round trip.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::{program_path, run};
 use super::cuts::{Cut, Proxy};
 use super::{Fixture, socket};
 
-/// How many requests a creation sends.
+/// Runs a creation and returns how many requests it sent.
 fn creation(store: &Fixture, name: &str, dir: &Path) -> usize {
     let proxy = Proxy::start(socket(), Cut::Before, "", usize::MAX);
     let args = ["create", name, "--no-remember", "--out"];
@@ -19,7 +19,8 @@ fn creation(store: &Fixture, name: &str, dir: &Path) -> usize {
     proxy.seen.load(Ordering::SeqCst)
 }
 
-/// Kills a creation before it has written its file, in a directory that is empty then, as if it were not mounted.
+/// Kills a creation before it has written its file, and empties the directory. For recovery, this looks like a file
+/// system that is not mounted.
 fn leave_open(store: &Fixture, name: &str, dir: &Path) {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync"]);
@@ -28,21 +29,23 @@ fn leave_open(store: &Fixture, name: &str, dir: &Path) {
     command.env("TOKENCTL_STORE", store.0.url());
     command.args(["create", name, "--no-remember", "--out"]).arg(dir.join(name));
     let killed = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    assert!(!killed.status().expect("strace").success());
-    for left in fs::read_dir(dir).expect("a directory") {
-        fs::remove_file(left.expect("a file").path()).expect("a file");
+    assert!(!killed.status().expect("strace runs").success());
+    for left in fs::read_dir(dir).expect("the directory can be read") {
+        fs::remove_file(left.expect("the entry can be read").path()).expect("the file can be removed");
     }
 }
 
 #[test]
-fn a_change_asks_no_more_often_after_many_interrupted_creations() {
+fn a_change_sends_no_more_requests_after_many_interrupted_creations() {
     if !have() || !crate::support::have("strace") {
         return;
     }
     let store = Fixture::new();
-    let [dir, empty] = [(), ()].map(|()| tempfile::tempdir_in("/dev/shm").expect("a directory"));
+    let [dir, empty] =
+        [(), ()].map(|()| tempfile::tempdir_in("/dev/shm").expect("a temporary directory can be created"));
     let open = |upto: usize| {
-        let there: usize = store.sql("SELECT count(*) FROM tokenctl.delivery").parse().expect("a number");
+        let there: usize =
+            store.sql("SELECT count(*) FROM tokenctl.delivery").parse().expect("it is a number");
         (there..upto).for_each(|nth| leave_open(&store, &format!("open{nth}"), empty.path()));
         store.sql("UPDATE tokenctl.delivery SET deadline = 1600000000");
         assert_eq!(store.sql("SELECT count(*) FROM tokenctl.delivery"), upto.to_string());

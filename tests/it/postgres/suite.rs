@@ -1,10 +1,10 @@
-//! The tests of the verbs, run once more with every store in PostgreSQL.
+//! Runs the tests of the verbs again with every store in PostgreSQL.
 
 use std::process::Command;
 
 use crate::support::server::{OF_FILES, have};
 
-/// The verbs, and what concerns several of them.
+/// The modules of the verbs, and of topics that concern several verbs.
 const MODULES: &[&str] = &[
     "adopt::",
     "apply::",
@@ -35,10 +35,10 @@ const MODULES: &[&str] = &[
     "verify::",
 ];
 
-/// Of these: shells that complete words, the gate, which has separate tests here, and suites that take minutes.
+/// Tests that are skipped: shell completion, the gate (which has other tests here), and suites that take minutes.
 const APART: &[&str] = &["postgres::", "serve::", "shells", "slow::", "tests::"];
 
-/// Tests that let a store remember or run commands, or expect that it is named by a directory.
+/// Tests that need a store that remembers or runs commands, or that is given by a directory.
 const OF_FILES_BY_DESIGN: &[&str] = &[
     "apply::a_failed_delivery_does_not_stop_the_others_and_is_repeated_by_the_next_run",
     "apply::an_interrupted_run_reports_what_was_not_created",
@@ -51,20 +51,20 @@ const OF_FILES_BY_DESIGN: &[&str] = &[
 ];
 
 #[test]
-fn the_verbs_behave_the_same() {
+fn the_verbs_behave_as_on_files() {
     if !have() {
         return;
     }
-    let mut suite = Command::new(std::env::current_exe().expect("this program"));
+    let mut suite = Command::new(std::env::current_exe().expect("the path of this program is known"));
     suite.env("TOKENCTL_TEST_ENGINE", "postgres").env("RUST_BACKTRACE", "0");
     suite.args(MODULES);
     for name in APART.iter().chain(OF_FILES_BY_DESIGN) {
         suite.args(["--skip", name]);
     }
-    let done = suite.output().expect("the suite");
+    let done = suite.output().expect("the suite runs");
     let out = String::from_utf8_lossy(&done.stdout).into_owned();
     let passed = out.lines().filter(|line| line.starts_with("test ") && line.ends_with("... ok")).count();
-    // The output of each test that failed follows its name.
+    // In the output, each failed test has a section that starts with its name.
     let mut failed = Vec::new();
     let mut skipped = 0;
     for part in out.split("\n---- ").skip(1) {

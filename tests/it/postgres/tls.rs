@@ -1,4 +1,4 @@
-//! Encryption, against a server that has a certificate.
+//! Tests of encrypted connections to a server that has a certificate.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,14 +6,14 @@ use std::process::Command;
 use crate::support::server::{Server, directory, have};
 use crate::support::{Ran, program, run, uid};
 
-/// A server with a certificate for the first of its two addresses.
+/// A server with two addresses and a certificate for the first one.
 struct Encrypted {
     server: Server,
     certificates: PathBuf,
     addresses: [String; 2],
 }
 
-/// Makes a root, another root, and a certificate of the first one for this address.
+/// Creates two root certificates, and a server certificate for this address that is signed by the first.
 fn certificates(dir: &Path, address: &str) {
     let script = r#"set -e; cd "$1"
         key="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
@@ -49,17 +49,20 @@ impl Encrypted {
         Self { server, certificates, addresses }
     }
 
-    /// Parameters of a connection to one of its addresses.
+    /// Connection parameters for one of the addresses.
     fn parameters(&self, address: usize, mode: Option<&str>, root: Option<&str>) -> Vec<String> {
         let root = root.map(|name| format!("sslrootcert={}", self.certificates.join(name).display()));
         let mode = mode.map(|mode| format!("sslmode={mode}"));
         [Some(format!("host={}", self.addresses[address])), mode, root].into_iter().flatten().collect()
     }
 
-    /// Whether the last connection was encrypted, as the server says.
+    /// Returns whether the last connection was encrypted, according to the log of the server.
     fn was_encrypted(&self) -> bool {
-        let log = std::fs::read_to_string(self.server.dir().join("log")).expect("its log");
-        let line = log.lines().rfind(|line| line.contains("connection authorized")).expect("a connection");
+        let log = std::fs::read_to_string(self.server.dir().join("log")).expect("the log can be read");
+        let line = log
+            .lines()
+            .rfind(|line| line.contains("connection authorized"))
+            .expect("the log has a connection");
         line.contains("SSL enabled")
     }
 }
@@ -82,7 +85,7 @@ fn psql(parameters: &[String]) -> Ran {
     run(psql.args(["-X", "-A", "-t", "-c", "SELECT 1", "-d", &conninfo]), b"")
 }
 
-/// How a connection ends.
+/// The outcome of a connection attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Encrypted,
@@ -91,7 +94,7 @@ enum End {
 }
 
 #[test]
-fn a_connection_is_encrypted_and_refused_as_by_other_clients() {
+fn connections_are_encrypted_and_refused_like_those_of_psql() {
     use End::{Encrypted as Safe, Plain, Refused};
     if !have() || !crate::support::have("openssl") {
         return;
@@ -99,7 +102,7 @@ fn a_connection_is_encrypted_and_refused_as_by_other_clients() {
     let it = Encrypted::start();
     let (right, wrong) = (Some("root.pem"), Some("other.pem"));
     let unknown = Refused("UnknownIssuer");
-    // The address, the mode, the roots, and what comes of it.
+    // The number of the address, the mode, the root certificate and the expected outcome.
     let table = [
         (0, Some("verify-full"), right, Safe),
         (0, Some("verify-full"), wrong, unknown),
@@ -131,14 +134,15 @@ fn a_connection_is_encrypted_and_refused_as_by_other_clients() {
         }
         assert_eq!(end_of(&psql(&parameters)), is, "psql with {parameters:?}");
     }
-    // Without a mode, a server over a network must prove its name, which `psql` does not ask for.
+    // If no mode is set, tokenctl requires a network server to prove its name. `psql` does not.
     assert!(ours(&it.parameters(0, None, right)).ok().out.is_empty() && it.was_encrypted());
     assert!(ours(&it.parameters(1, None, right)).exit(6).err.contains("not valid for name"));
-    // A server that refuses what is not encrypted says so.
+    // If a server requires encryption, its error is shown.
     let hba = it.server.dir().join("data/pg_hba.conf");
-    std::fs::write(&hba, "local all all trust\nhostssl all all all trust\n").expect("a file");
+    std::fs::write(&hba, "local all all trust\nhostssl all all all trust\n")
+        .expect("the file can be written");
     it.server.sql("postgres", "SELECT pg_reload_conf()");
-    crate::support::processes::until("the server has read its rules", || {
+    crate::support::processes::until("the server has reloaded its rules", || {
         ours(&it.parameters(0, Some("disable"), None)).code == 6
     });
     let refused = ours(&it.parameters(0, Some("disable"), None)).exit(6);

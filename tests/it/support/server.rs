@@ -1,4 +1,5 @@
-//! A PostgreSQL of the tests' own: Debian's, on a Unix socket in a directory in memory, for as long as this process lives.
+//! A PostgreSQL server for the tests. It uses Debian's programs, listens on a Unix socket in a directory in memory, and
+//! stops when this process exits.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use super::{START, program, run, uid};
 
-/// Whether stores are in PostgreSQL, in which case each [`super::World`] has a separate database.
+/// Returns whether the stores of the tests are in PostgreSQL. If so, each [`super::World`] has a separate database.
 pub fn is_engine() -> bool {
     std::env::var_os("TOKENCTL_TEST_ENGINE").is_some_and(|engine| engine == "postgres")
 }
 
-/// What a test says that is about the files of a store, and so not about PostgreSQL.
+/// The message of a test that does not apply to PostgreSQL because it is about the files of a store.
 pub const OF_FILES: &str = "this test is about the files of a store";
 
-/// A server that ends with what holds it, or with this process.
+/// A server that stops when the value is dropped or this process exits.
 pub struct Server {
     dir: PathBuf,
     bin: PathBuf,
@@ -25,14 +26,14 @@ pub struct Server {
     shell: Child,
 }
 
-/// The programs of the newest version that is installed.
+/// The programs of the newest installed version.
 fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let all = versions.flatten().map(|version| version.path().join("bin"));
     all.filter(|bin| bin.join("initdb").is_file()).max()
 }
 
-/// Whether PostgreSQL is there. Where it is missing the test says so and is skipped, but fails in CI.
+/// Returns whether PostgreSQL is installed. If not, the test prints that it is skipped; in CI it fails.
 pub fn have() -> bool {
     let found = programs().is_some();
     if !found {
@@ -42,7 +43,7 @@ pub fn have() -> bool {
     found
 }
 
-/// A command as a user who is not root, since PostgreSQL refuses to run as root.
+/// A command that runs as a user other than root, because PostgreSQL refuses to run as root.
 fn unprivileged(program: &Path) -> Command {
     if uid() != 0 {
         return Command::new(program);
@@ -52,11 +53,15 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-/// A directory for the user that runs servers. It stays.
+/// Creates a directory for the user that runs the servers. It is not removed automatically.
 pub fn directory() -> PathBuf {
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix("tokenctl-pg-");
-    let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory").keep();
+    let dir = builder
+        .tempdir_in("/dev/shm")
+        .or_else(|_| builder.tempdir())
+        .expect("a temporary directory can be created")
+        .keep();
     if uid() == 0 {
         run(Command::new("chown").arg("postgres").arg(&dir), b"").ok();
         run(Command::new("chmod").arg("755").arg(&dir), b"").ok();
@@ -64,7 +69,7 @@ pub fn directory() -> PathBuf {
     dir
 }
 
-/// Starts a server that ends when the pipe closes, however this process ends.
+/// Starts a server that stops when the pipe closes, however this process exits.
 fn spawn(dir: &Path, bin: &Path, settings: &[String]) -> Child {
     let script = r#"dir=$1 bin=$2; shift 2
         "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= "$@" >>"$dir/log" 2>&1 & pid=$!
@@ -74,13 +79,13 @@ fn spawn(dir: &Path, bin: &Path, settings: &[String]) -> Child {
     for setting in settings {
         shell.args(["-c", setting]);
     }
-    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell")
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the shell starts")
 }
 
 impl Server {
-    /// Starts one with these further settings.
+    /// Starts a server with these additional settings.
     pub fn start(settings: &[&str]) -> Self {
-        let bin = programs().expect("PostgreSQL");
+        let bin = programs().expect("PostgreSQL is installed");
         let dir = directory();
         let data = dir.join("data");
         let mut init = unprivileged(&bin.join("initdb"));
@@ -94,12 +99,12 @@ impl Server {
         server
     }
 
-    /// A standby that follows this one, under a name that it is waited for by.
+    /// Starts a standby of this server. Its name can be used in `synchronous_standby_names`.
     pub fn standby(&self, name: &str) -> Self {
         self.standby_with(name, &[])
     }
 
-    /// The same with further settings.
+    /// Starts a standby with these additional settings.
     pub fn standby_with(&self, name: &str, more: &[&str]) -> Self {
         let (dir, bin) = (directory(), self.bin.clone());
         let mut copy = unprivileged(&bin.join("pg_basebackup"));
@@ -129,21 +134,21 @@ impl Server {
         let _ = self.shell.wait();
     }
 
-    /// The same of a server that is not started again.
+    /// Kills every process of a server that is not started again.
     pub fn kill_processes(&self) {
-        let pid = std::fs::read_to_string(self.dir.join("data/postmaster.pid")).expect("a server");
-        let pid = pid.lines().next().expect("a pid").to_owned();
+        let pid = std::fs::read_to_string(self.dir.join("data/postmaster.pid")).expect("the server runs");
+        let pid = pid.lines().next().expect("the file contains a process id").to_owned();
         let kill = format!("kill -STOP {pid}; kill -9 $(pgrep -P {pid}) {pid}");
         run(Command::new("sh").args(["-c", &kill]), b"").ok();
     }
 
-    /// Starts a server that was killed.
+    /// Starts a killed server again.
     pub fn start_again(&mut self) {
         self.shell = spawn(&self.dir, &self.bin, &self.settings);
         self.wait();
     }
 
-    /// The one of this process, which is not made to last.
+    /// The server that the tests of this process share. Its settings favour speed over durability.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(|| {
@@ -151,7 +156,8 @@ impl Server {
             let server = Self::start(&roomy);
             server.sql("postgres", "CREATE DATABASE made");
             run(program().args(["init", "--apply", "--store", &server.url("postgres", "made")]), b"").ok();
-            // A store whose log has no entry yet, and whose clock is not compared with those of tests.
+            // The template store has an empty log, and its clock is not compared with the simulated clocks of the
+            // tests.
             server.sql("made", &format!(
                 "TRUNCATE tokenctl.events, tokenctl.setting, tokenctl.usage; UPDATE tokenctl.meta SET usage_since = {START}"
             ));
@@ -160,7 +166,7 @@ impl Server {
         })
     }
 
-    /// A database with a store that nobody has used. Returns its name.
+    /// Creates a database with an unused store, and returns its name.
     pub fn database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("world_{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -172,20 +178,20 @@ impl Server {
         format!("postgres://{user}@/{database}?host={}", self.dir.display())
     }
 
-    /// The directory of its socket.
+    /// The directory that contains the socket.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// What `psql` prints of a query; none where it fails.
+    /// Returns what `psql` prints for a query, or `None` if the query fails.
     pub fn ask(&self, database: &str, sql: &str) -> Option<String> {
         let mut psql = Command::new("psql");
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-h"]);
-        let done = psql.arg(&self.dir).args(["-c", sql]).stderr(Stdio::null()).output().expect("psql");
+        let done = psql.arg(&self.dir).args(["-c", sql]).stderr(Stdio::null()).output().expect("psql runs");
         done.status.success().then(|| String::from_utf8_lossy(&done.stdout).trim_end().to_owned())
     }
 
-    /// The same of what must not fail.
+    /// Like [`Self::ask`], but fails the test if the query fails.
     #[track_caller]
     pub fn sql(&self, database: &str, sql: &str) -> String {
         self.ask(database, sql).unwrap_or_else(|| panic!("failed: {sql}"))
@@ -202,7 +208,7 @@ impl Drop for Server {
     }
 }
 
-/// A database of the shared server, which goes with its test.
+/// A database on the shared server, which is dropped with this value.
 pub struct Database(pub String);
 
 impl Drop for Database {
@@ -220,7 +226,7 @@ impl Database {
         Server::shared().url("postgres", &self.0)
     }
 
-    /// Every row, as a text that differs where one does.
+    /// Returns a text that changes if any row of the store changes.
     pub fn state(&self) -> String {
         let tables = [
             "setting",

@@ -127,7 +127,8 @@ fn a_list_that_is_longer_than_the_screen_scrolls() {
     let shown = screen.wait("> [x] scope-19");
     assert!(shown.starts_with("Scopes: 14-20 of 20 ") && shown.lines().count() == 8, "{shown}");
     // After the window was made smaller, down to one line, the next key redraws the list.
-    for (columns, rows) in ["20 3", "9 1", "60 9"].map(|size| size.split_once(' ').expect("a size")) {
+    for (columns, rows) in ["20 3", "9 1", "60 9"].map(|size| size.split_once(' ').expect("there is a size"))
+    {
         screen.tmux(&["resize-window", "-x", columns, "-y", rows]).ok();
         // tmux reports a new size with a delay.
         screen.wait_for("> [x] s", |shown| {
@@ -193,7 +194,8 @@ fn a_signal_at_a_question_restores_the_cursor() {
             // The shell prints its process id and then runs the program in the same process.
             screen.run("sh -c 'echo PID $$; exec tokenctl create'");
             let shown = screen.wait("PID ");
-            let id = shown.lines().find_map(|line| line.strip_prefix("PID ")).expect("an id").to_owned();
+            let id =
+                shown.lines().find_map(|line| line.strip_prefix("PID ")).expect("there is an id").to_owned();
             screen.answer_until(question);
             let done = Command::new("kill").args([&format!("-{signal}"), &id]).status();
             assert!(done.expect("kill runs").success());
@@ -227,7 +229,7 @@ Scopes: space to mark, a for all, enter to go on
 /// Starts the program on a terminal that supports no escape sequences.
 fn at_dumb_terminal(world: &World, args: &[&str]) -> (std::process::Child, File) {
     let (ours, theirs) = terminal();
-    let stream = || Stdio::from(theirs.try_clone().expect("a terminal"));
+    let stream = || Stdio::from(theirs.try_clone().expect("the descriptor can be duplicated"));
     let mut command = world.program();
     command.env("TERM", "dumb").args(args).stdin(stream()).stdout(Stdio::null()).stderr(stream());
     (command.spawn().expect("the program starts"), ours)
@@ -240,7 +242,8 @@ fn until(terminal: &mut File, text: &str) -> String {
     let mut byte = [0];
     while !String::from_utf8_lossy(&seen).ends_with(text) {
         let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
-        let ready = poll(&mut [PollFd::new(terminal, PollFlags::IN)], Some(&limit)).expect("a terminal");
+        let ready = poll(&mut [PollFd::new(terminal, PollFlags::IN)], Some(&limit))
+            .expect("a terminal can be opened");
         let read = if ready == 1 { terminal.read(&mut byte).unwrap_or(0) } else { 0 };
         assert!(read == 1, "no `{text}`: {:?}", String::from_utf8_lossy(&seen));
         seen.push(byte[0]);
@@ -254,7 +257,7 @@ fn on_a_dumb_terminal_questions_are_asked_line_by_line() {
     world.real(&["scopes", "define", "read", "-d", "See things"], b"").ok();
     world.real(&["scopes", "define", "write"], b"").ok();
     let out = world.dir.path().join("secret");
-    let out = out.to_str().expect("a path");
+    let out = out.to_str().expect("the path is UTF-8");
     let (mut child, mut terminal) = at_dumb_terminal(&world, &["create", "--out", out]);
     let mut seen = String::new();
     for (question, answer) in [
@@ -275,7 +278,7 @@ fn on_a_dumb_terminal_questions_are_asked_line_by_line() {
         ));
         if !answer.is_empty() {
             assert!(seen.ends_with(question), "{seen:?} {question:?}");
-            terminal.write_all(answer.as_bytes()).expect("a terminal");
+            terminal.write_all(answer.as_bytes()).expect("the terminal can be written to");
         }
     }
     assert_eq!(soon(&mut child).code(), Some(0));
@@ -288,12 +291,12 @@ fn on_a_dumb_terminal_questions_are_asked_line_by_line() {
     // The current value is shown, and an empty line keeps it.
     let (mut child, mut terminal) = at_dumb_terminal(&world, &["edit", "ci"]);
     until(&mut terminal, "Description [Deploys] (empty keeps it, - clears it): ");
-    terminal.write_all(b"-\n").expect("a terminal");
+    terminal.write_all(b"-\n").expect("the terminal can be written to");
     until(&mut terminal, "Owner (optional): ");
-    terminal.write_all(b"ann\n").expect("a terminal");
+    terminal.write_all(b"ann\n").expect("the terminal can be written to");
     // Ctrl-D on an empty line cancels.
     until(&mut terminal, "character): ");
-    terminal.write_all(b"\x04").expect("a terminal");
+    terminal.write_all(b"\x04").expect("the terminal can be written to");
     assert_eq!(soon(&mut child).code(), Some(130));
     assert_eq!(world.look_at("ci")["owner"], serde_json::json!(null));
 }

@@ -57,7 +57,7 @@ fn only_the_host_that_has_the_file_rotates_its_token() {
     store.run(&["create", "web", "--out", place, "--rotate-every", "30d"]).ok();
     let secret = fs::read(&file).expect("the file can be read");
     let ran = elsewhere(&["rotate", "web"]).exit(5);
-    assert!(ran.err.contains("goes to") && ran.err.contains(" on "), "{}", ran.err);
+    assert!(ran.err.contains("has its destination, ") && ran.err.contains(", on "), "{}", ran.err);
     assert!(fs::read(&file).expect("the file can be read") == secret, "another host changed the file");
     store.run(&["rotate", "web"]).ok();
     assert!(fs::read(&file).expect("the file can be read") != secret, "its own host did not rotate it");

@@ -110,7 +110,7 @@ pub enum Verb {
     Disable(disable::Disable),
     /// Make disabled tokens work again
     Enable(enable::Enable),
-    /// Revoke tokens at once; this cannot be undone
+    /// Revoke tokens immediately; this cannot be undone
     Revoke(revoke::Revoke),
     /// Replace secrets; the old ones work for a grace period
     Rotate(rotate::Rotate),

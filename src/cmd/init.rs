@@ -13,7 +13,7 @@ use crate::ui::json::InitDoc;
 
 #[derive(Args)]
 pub struct Init {
-    /// Allow the members of this group to list and verify, but not to change tokens
+    /// Allow the members of this group to list and verify tokens, but not to change them
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
     /// Create the tables and roles in PostgreSQL instead of only printing the SQL
@@ -72,7 +72,7 @@ impl Init {
         Ok(Outcome::Done)
     }
 
-    /// Makes the store on a server, or prints what its owner has to run first.
+    /// Makes the store on a server, or prints the SQL that has to be run there first.
     #[cfg(feature = "postgres")]
     fn on_server(&self, app: &mut App<'_>, address: &store::Address) -> Result<Outcome, Error> {
         if self.group.is_some() {

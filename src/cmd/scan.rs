@@ -24,7 +24,7 @@ pub struct Scan {
     /// Search hidden files and folders too
     #[arg(long)]
     hidden: bool,
-    /// Search files that ignore files exclude too
+    /// Also search files that are excluded by ignore files
     #[arg(long)]
     no_ignore: bool,
     /// Search binary files in folders too

@@ -14,7 +14,7 @@ use crate::ui::page;
 
 /// How many of the last events are shown.
 const SHOWN: usize = 10;
-/// How many events are read to show that many.
+/// How many of the last events JSON contains. For text, twice as many are read.
 const EVENTS: i64 = 10;
 
 #[derive(Args)]
@@ -48,7 +48,7 @@ impl Show {
 /// The last events of a token, without confirmations.
 fn folded(view: &View<'_>, id: &str) -> Result<Vec<Event>, Error> {
     let mut kept = Vec::new();
-    // At least every second event is kept.
+    // At least half of the events are kept, so twice as many are enough.
     for event in view.last_events(id, 2 * EVENTS)?.into_iter().rev() {
         if kept.len() < SHOWN && confirmed_by(view, &event)?.is_none() {
             kept.push(event);

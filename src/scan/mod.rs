@@ -1,7 +1,8 @@
-//! Finds text that could be a secret of a store in files, folders and streams.
+//! Searches files, folders and streams for text that could be a secret of a store.
 //!
 //! - Files are read in pieces, so memory grows neither with the size nor with the number of files.
-//! - A possible secret is returned as a hash and a hint, never as text, and pieces of files are wiped.
+//! - A possible secret is returned as a hash and a hint, never as text, and the pieces that were read are
+//!   wiped from memory.
 //! - This module does not open the store. The caller looks up whether a finding is a secret, and of which token.
 
 mod finder;

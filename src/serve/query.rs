@@ -19,7 +19,12 @@ pub fn requirements(query: Option<&str>) -> Result<Requirements, String> {
                 }
             }
             "label" => requirements.labels.push(value.parse::<SetLabel>().map_err(message)?.0),
-            _ => return Err(format!("`{}` is not a key; there are `scope` and `label`", key.escape_debug())),
+            _ => {
+                return Err(format!(
+                    "`{}` is not a known key; the keys are `scope` and `label`",
+                    key.escape_debug()
+                ));
+            }
         }
     }
     check_unique_keys(&requirements.labels).map_err(message)?;
@@ -52,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_requires_scopes_and_labels() {
+    fn a_query_can_require_scopes_and_labels() {
         let it = requirements(Some("scope=a,b&label=env=prod&scope=c%3Ad&label=team=x+%C3%A9%26"))
             .expect("a query");
         assert_eq!(it.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(), ["a", "b", "c:d"]);
@@ -62,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_requirement_is_an_error() {
+    fn an_unknown_or_malformed_requirement_is_an_error() {
         for query in [
             "",
             "scope",

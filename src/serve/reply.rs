@@ -9,7 +9,7 @@ pub struct Reply {
     pub response: Response,
     /// The result, from a small set of names, for counting.
     pub result: &'static str,
-    /// The token of the secret that a proxy presented.
+    /// The verdict on the secret that a proxy presented.
     pub verdict: Option<Verdict>,
     pub failure: Option<Failure>,
 }

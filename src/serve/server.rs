@@ -24,7 +24,7 @@ const ANSWERS: u64 = 2;
 const LISTENERS: u64 = 3;
 const CONNECTIONS: u64 = 1 << 32;
 
-/// The pause after a failed accept, for instance without free descriptors.
+/// The pause after a failed accept, for instance because no descriptor is free.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Server<'a> {
@@ -103,7 +103,7 @@ impl<'a> Server<'a> {
     /// Stops accepting connections and further requests on a connection. Socket files are removed.
     pub fn stop(&mut self) {
         for (at, it) in self.listening.iter().enumerate() {
-            // A socket that systemd passed stays open there, and would be reported for ever.
+            // A socket that systemd passed stays open in systemd, and would be reported forever.
             let _ = self.poll.change(&it.listener, LISTENERS + at as u64, Interest::Nothing);
         }
         self.listening.clear();
@@ -123,7 +123,7 @@ impl<'a> Server<'a> {
         let ready: Vec<_> = self.poll.wait(wake.into_iter().chain(patience).chain(hurry).min())?.collect();
         self.is_quiet = ready.is_empty() && self.again.is_empty();
         if self.gate.engine.is_broken() {
-            return Err(io::Error::other("the verification ended by a fault in the program"));
+            return Err(io::Error::other("the verifying thread ended because of a fault in the program"));
         }
         self.now = Instant::now();
         self.update_date();
@@ -150,7 +150,7 @@ impl<'a> Server<'a> {
         }
         let seen = self.now;
         self.verify_all();
-        // A connection that was not reported may have sent its request in time.
+        // Until all events have been reported, a connection without one may still have sent its request in time.
         if self.poll.has_seen_all {
             self.handle_timeouts(seen);
         }
@@ -162,7 +162,7 @@ impl<'a> Server<'a> {
         Ok(signal)
     }
 
-    /// Whether a request was read that is not answered, on any connection.
+    /// Whether any connection has a request that has been read but not yet answered.
     pub fn is_busy(&self) -> bool {
         self.connections.iter().flatten().any(|connection| connection.is_under_way())
     }
@@ -233,7 +233,7 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Passes a request to the thread that may wait.
+    /// Passes a request to the verifying thread, which is allowed to block.
     fn leave(&mut self, slot: usize, pending: Pending, questions: Vec<Question>) {
         self.tickets += 1;
         let ticket = Ticket::new(slot, self.tickets);
@@ -249,7 +249,7 @@ impl<'a> Server<'a> {
     fn deliver_answers(&mut self) {
         for (ticket, answers) in self.gate.engine.take_answers() {
             self.with(ticket.slot, |connection, turn| {
-                // It may have been answered without them.
+                // The request may already have been answered, without these answers.
                 let Some(pending) = connection.claim(ticket) else { return Next::Client };
                 connection.respond(&turn.gate.response(&pending, Ok(answers), turn.now), turn);
                 connection.drive(turn)
@@ -260,7 +260,7 @@ impl<'a> Server<'a> {
     fn respond(&mut self, slot: usize, pending: &Pending, answers: Result<Vec<Answer>, Failure>) {
         self.with(slot, |connection, turn| {
             connection.respond(&turn.gate.response(pending, answers, turn.now), turn);
-            // Further requests of this client wait until other clients were served.
+            // Further requests of this client wait until other clients have been served.
             if connection.has_more() { connection.write_on(turn) } else { connection.drive(turn) }
         });
         let connection = self.connections.get(slot).and_then(Option::as_ref);

@@ -249,7 +249,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
             Example("Revoke a token", "tokenctl revoke ci-deploy --yes --reason 'the pipeline is gone'"),
             Example("Revoke the token of a leaked secret", "tokenctl revoke --secret-file leaked.txt --yes"),
             Example("End a grace period early", "tokenctl revoke backup --previous --yes"),
-            Example("See which tokens nobody has ever used", "tokenctl revoke --never-used --dry-run"),
+            Example(
+                "See which tokens older than 30 days nobody has ever used",
+                "tokenctl revoke --never-used --dry-run",
+            ),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],
     },
@@ -261,10 +264,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
              the token, or of the store's settings. The new secret goes to the destination that a flag names, or else \
              to the one that is stored with the token. If the delivery fails, the exit code is 7 and nothing has \
              changed",
-            "An expired token is rotated only with `--revive`. `rotate --due` also rotates it, with a warning, if it \
+            "An expired token needs `--revive`. Without it, only `rotate --due` rotates it, with a warning, if it \
              expired less than one rotation interval ago",
             "With `--due` and no name, the command rotates every token that is due. It prints the names of the \
-             rotated tokens, unless you pass `--quiet`, so cron sends mail only for errors and warnings",
+             rotated tokens, and none with `--quiet`, so cron then sends mail only for errors and warnings",
         ],
         examples: &[
             Example("Replace the secret in a file", "tokenctl rotate backup --out backup.key"),
@@ -495,7 +498,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
              the token expired in the last week. `rotation_overdue`: the rotation of the token has been due for more \
              than a day. `hook_pending`: the hook after a rotation has not succeeded. `previous_in_use`: a client \
              still uses a previous secret. `refused_in_use`: a client still presents a revoked or expired secret. \
-             `unused`: the token was not used for 90 days. `never_used`: the token has existed for 30 days, and no \
+             `unused`: the token has not been used for 90 days. `never_used`: the token is older than 30 days, and no \
              use was recorded in that time. `no_expiry`: the token never expires. `no_destination`: the token has a \
              rotation policy, but no destination. `scope_unused`: the token is in use and has a scope that no check \
              has required for 90 days. `provisional`: a delivery was interrupted, and it is not known whether the \

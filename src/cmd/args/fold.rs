@@ -1,5 +1,5 @@
-//! Shortens logs for people by leaving out the confirmations of deliveries, which repeat the beginning of the
-//! delivery.
+//! Shortens the logs that people read, by leaving out the confirmations of deliveries, which repeat the event that began
+//! the delivery.
 
 use crate::domain::event::{Action, Event};
 use crate::error::Error;

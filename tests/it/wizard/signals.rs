@@ -71,7 +71,7 @@ impl Traced {
         }
     }
 
-    /// Answers the question when it appears. Also continues if the program has exited before.
+    /// Answers the question when it appears. Also continues if the program has already exited.
     #[track_caller]
     fn answer(&mut self, asked: &Asked) {
         eventually(|| {

@@ -186,6 +186,13 @@ fn is_free(dir: &Path) -> bool {
     store && fs::File::open(dir.join("target")).expect("the directory can be opened").try_lock().is_ok()
 }
 
+/// The processes that were stopped, in order.
+fn stops(dir: &Path) -> Vec<Pid> {
+    let text = fs::read_to_string(dir.join("log")).unwrap_or_default();
+    let lines = text.lines().filter(|line| line.contains("--- stopped by SIGSTOP ---"));
+    lines.filter_map(|line| Pid::from_raw(line.split(' ').next()?.parse().ok()?)).collect()
+}
+
 /// The program under strace, stopped by SIGSTOP.
 struct Stopped {
     strace: std::process::Child,
@@ -212,16 +219,24 @@ impl Stopped {
             .expect("strace starts");
         let mut pid = None;
         until("the stop", || {
-            let text = fs::read_to_string(&path).unwrap_or_default();
-            let line = text.lines().find(|line| line.contains("--- stopped by SIGSTOP ---"));
-            pid = line.and_then(|line| line.split(' ').next()?.parse().ok()).and_then(Pid::from_raw);
+            pid = stops(log.path()).first().copied();
             pid.is_some() || strace.try_wait().expect("strace").is_some()
         });
         pid.map(|pid| Self { strace, pid, log })
     }
 
-    fn go_on(self) -> Ran {
+    fn go_on(mut self) -> Ran {
         kill_process(self.pid, Signal::CONT).expect("the signal can be sent");
+        // A hook makes the same call, and is stopped too.
+        let mut continued = 1;
+        until("the end", || {
+            for pid in stops(self.log.path()).split_off(continued) {
+                // It can have been killed.
+                let _ = kill_process(pid, Signal::CONT);
+                continued += 1;
+            }
+            self.strace.try_wait().expect("strace").is_some()
+        });
         let done = self.strace.wait_with_output().expect("strace ends");
         drop(self.log);
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

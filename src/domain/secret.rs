@@ -1,13 +1,14 @@
 //! Secrets. Only [`Secret::expose`] gives access to the text of a plain secret.
 
+mod checksum;
+mod entropy;
 mod find;
-
-use std::collections::BTreeSet;
 
 use blake3::hazmat::HasherExt;
 use zeroize::Zeroizing;
 
 use super::Invalid;
+use checksum::checksum;
 pub use find::{contains_secret, find_secret};
 
 /// The key that BLAKE3 derives from `tokenctl 2026-11-22 api token secret v1`, so that the stored hashes fit
@@ -90,41 +91,6 @@ impl std::str::FromStr for Prefix {
 fn is_prefix(text: &[u8]) -> bool {
     let lower = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     (2..=10).contains(&text.len()) && text[0].is_ascii_lowercase() && text.iter().all(lower)
-}
-
-/// CRC-32 (IEEE 802.3, reflected), four bits at a time. A larger table would not pay off for 46 bytes.
-fn crc32(text: &[u8]) -> u32 {
-    const TABLE: [u32; 16] = {
-        let mut table = [0; 16];
-        let (mut i, mut nibble) = (0, 0);
-        while i < table.len() {
-            let mut bits = 0;
-            let mut value: u32 = nibble;
-            while bits < 4 {
-                value = if value & 1 == 1 { (value >> 1) ^ 0xedb8_8320 } else { value >> 1 };
-                bits += 1;
-            }
-            table[i] = value;
-            i += 1;
-            nibble += 1;
-        }
-        table
-    };
-    !text.iter().fold(!0, |crc, byte| {
-        let crc = crc ^ u32::from(*byte);
-        let crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
-        (crc >> 4) ^ TABLE[(crc & 15) as usize]
-    })
-}
-
-fn checksum(text: &[u8]) -> [u8; CHECK_LEN] {
-    let mut rest = crc32(text);
-    let mut out = [0; CHECK_LEN];
-    for slot in out.iter_mut().rev() {
-        *slot = ALPHABET[(rest % 62) as usize];
-        rest /= 62;
-    }
-    out
 }
 
 /// Fills `out` with random characters of `alphabet`, each equally likely. Random bytes beyond the largest
@@ -214,47 +180,6 @@ impl Secret {
     pub fn hint(&self) -> String {
         hint(&self.0)
     }
-
-    /// The highest entropy that the secret can have, in bits: its length times the entropy of one character
-    /// of its alphabet.
-    pub fn nominal_bits(&self) -> f64 {
-        self.len() * f64::from(self.alphabet()).log2()
-    }
-
-    /// The entropy, in bits, of a random string of this length with as few distinct characters. Repeated
-    /// characters or words lower this bound, however many classes of characters the secret has.
-    pub fn distinct_bits(&self) -> f64 {
-        let distinct = u32::try_from(self.0.iter().collect::<BTreeSet<_>>().len()).unwrap_or(u32::MAX);
-        // The number of ways to choose these characters from the alphabet, in bits.
-        let free = f64::from(self.alphabet().saturating_sub(distinct));
-        let choices: f64 = (1..=distinct).map(|n| ((free + f64::from(n)) / f64::from(n)).log2()).sum();
-        choices + self.len() * f64::from(distinct).log2()
-    }
-
-    fn len(&self) -> f64 {
-        f64::from(u32::try_from(self.0.len()).unwrap_or(u32::MAX))
-    }
-
-    /// The number of characters in the classes that the secret uses. Hexadecimal text has an alphabet of
-    /// sixteen.
-    fn alphabet(&self) -> u32 {
-        let any = |class: fn(&u8) -> bool| self.0.iter().any(class);
-        let hex = |upper: bool| {
-            self.0.iter().all(|b| {
-                b.is_ascii_hexdigit() && (!b.is_ascii_alphabetic() || b.is_ascii_uppercase() == upper)
-            })
-        };
-        let (digit, lower, upper) =
-            (any(u8::is_ascii_digit), any(u8::is_ascii_lowercase), any(u8::is_ascii_uppercase));
-        if digit && (hex(true) || hex(false)) {
-            if lower || upper { 16 } else { 10 }
-        } else {
-            [(digit, 10), (lower, 26), (upper, 26), (any(u8::is_ascii_punctuation), 32)]
-                .into_iter()
-                .filter_map(|(present, count)| present.then_some(count))
-                .sum()
-        }
-    }
 }
 
 /// The hint of a secret.
@@ -311,11 +236,6 @@ mod tests {
         let context = "tokenctl 2026-11-22 api token secret v1";
         assert_eq!(CONTEXT_KEY, blake3::hazmat::hash_derive_key_context(context));
         assert_eq!(*SecretHash::of(b"a secret").as_bytes(), blake3::derive_key(context, b"a secret"));
-    }
-
-    #[test]
-    fn the_checksum_is_the_usual_crc32() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 
     /// A secret from an earlier release. If the checksum were computed differently, existing secrets would be
@@ -386,27 +306,6 @@ mod tests {
             assert_eq!(read(text), None, "{text:?}");
         }
         assert_eq!(read(b"0123456789abcdef\n\n"), None);
-    }
-
-    #[test]
-    fn the_nominal_entropy_depends_on_the_alphabet() {
-        let bits =
-            |text: &str| Secret::read(Zeroizing::new(text.as_bytes().to_vec())).unwrap().nominal_bits();
-        assert!((bits(&"0123456789abcdef".repeat(2)) - 128.0).abs() < 1e-9);
-        assert!(bits("0123456789abcdef0123456789abcde") < 128.0);
-        assert!(bits(&"0123456789".repeat(3)) < 128.0);
-        assert!(bits("aB3aB3aB3aB3aB3aB3aB3aB3") > 128.0);
-    }
-
-    #[test]
-    fn few_distinct_characters_have_little_entropy_however_long_the_text_is() {
-        let bits = |text: &str| Secret::read(text.as_bytes().to_vec().into()).unwrap().distinct_bits();
-        assert!(bits(&"a".repeat(28)) < 5.0);
-        // There are 37,820 ways to choose three of 62 characters, and then 24 choices among these three.
-        assert!((bits(&"aB3".repeat(8)) - (37_820f64.log2() + 24.0 * 3f64.log2())).abs() < 1e-9);
-        // Only one random key in ten million has as few distinct characters.
-        assert!(bits(&"01234567".repeat(4)) > 96.0 && bits("0f3a9c1d7b2e5f8a4c6d0e1b9a7f3c5d") > 96.0);
-        assert!(bits("Xk3ab9PqLm2ZrTy7Wc5NdV") > 130.0);
     }
 
     #[test]

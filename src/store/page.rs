@@ -32,8 +32,6 @@ pub struct Page {
     end: Option<String>,
     /// The tokens of a page that was read table by table.
     read: Vec<Token>,
-    /// Whether the rows have seals. A migration adds them between two pages.
-    is_sealed: bool,
 }
 
 /// A walk through the unrevoked tokens in the order of their names.
@@ -113,7 +111,7 @@ impl View<'_> {
             page.end = page.read.last().map(|token| token.name.to_string());
             return Ok(rows.len() == PAGE);
         }
-        page.is_sealed = self.checks_seals();
+        page.rows.is_sealed = self.checks_seals();
         let more = self.take_tokens(pages, page)?;
         let (least, most) = (page.tokens.iter().min().copied(), page.tokens.iter().max().copied());
         for (table, sql, columns, key) in [

@@ -7,6 +7,7 @@ use super::{Engine, Page};
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::verdict::refusal;
 use crate::domain::when::Timestamp;
+use crate::store::Store;
 use crate::store::cells::Cells;
 use crate::store::sql::wrong;
 use crate::store::token_rows::{
@@ -14,11 +15,9 @@ use crate::store::token_rows::{
     read_token,
 };
 use crate::store::usage::{Block, Kind, Usages, secret_tag};
-use crate::store::{Store, seal};
 
 /// Reads pages without using the store, which takes the next page meanwhile.
 pub struct Reader {
-    is_sealed: bool,
     /// `None` for a server, whose pages have already been read.
     usages: Option<Usages>,
     block: Block,
@@ -35,13 +34,12 @@ impl Reader {
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => None,
         };
-        Self { is_sealed: true, usages, block: Block::default(), now }
+        Self { usages, block: Block::default(), now }
     }
 
     /// Passes each token of a page to `take`, in order. Returns whether all of them are intact. If not, the
     /// caller takes the page again, table by table, to find the damaged row.
     pub fn each(&mut self, page: &Page, mut take: impl FnMut(&Token)) -> bool {
-        self.is_sealed = page.is_sealed;
         page.read.iter().for_each(&mut take);
         let all = &page.rows.all;
         let is_own = |row: &&Row| matches!(row.table, Table::Tokens | Table::Secret);
@@ -61,17 +59,17 @@ impl Reader {
     /// Reads a token from the first of these rows, and its secrets from the others.
     fn token(&mut self, page: &Rows, rows: &[Row], others: &Others<'_>) -> rusqlite::Result<Token> {
         let (mut token, counts) = {
-            let values = self.unbroken::<OF_TOKEN>(page, &rows[0])?;
+            let values = page.unbroken::<OF_TOKEN>(&rows[0])?;
             let cells = Cells::of_values(&values);
             (read_token(&cells)?, read_counts(&cells))
         };
         for row in &rows[1..] {
             if row.columns == OF_SECRET {
-                let values = self.unbroken::<OF_SECRET>(page, row)?;
+                let values = page.unbroken::<OF_SECRET>(row)?;
                 let secret = self.used(&token, read_secret(&Cells::of_values(&values))?);
                 token.secrets.push(secret);
             } else {
-                let values = self.unbroken::<{ OF_SECRET + OF_BOTH }>(page, row)?;
+                let values = page.unbroken::<{ OF_SECRET + OF_BOTH }>(row)?;
                 let (of_secret, both) = values.split_at(OF_SECRET);
                 let secret = self.used(&token, read_secret(&Cells::of_values(of_secret))?);
                 add_secret(&mut token, secret, &Cells::of_values(both))?;
@@ -81,7 +79,7 @@ impl Reader {
         for row in others.get(&token.row).into_iter().flatten() {
             self.add_other(page, row, &mut token)?;
         }
-        if self.is_sealed && counts != [token.labels.len(), token.grants.len(), token.secrets.len()] {
+        if page.is_sealed && counts != [token.labels.len(), token.grants.len(), token.secrets.len()] {
             return Err(wrong(0, "rows of it are missing"));
         }
         Ok(token)
@@ -90,11 +88,11 @@ impl Reader {
     /// Adds a label or a grant to its token.
     fn add_other(&self, page: &Rows, row: &Row, token: &mut Token) -> rusqlite::Result<()> {
         if row.table == Table::Label {
-            let values = self.unbroken::<OF_LABEL>(page, row)?;
+            let values = page.unbroken::<OF_LABEL>(row)?;
             let cells = Cells::of_values(&values);
             token.labels.insert(cells.get(1)?, cells.get(2)?);
         } else {
-            let values = self.unbroken::<OF_GRANT>(page, row)?;
+            let values = page.unbroken::<OF_GRANT>(row)?;
             let (scope, mut grant) = read_grant(&Cells::of_values(&values))?;
             let asked = |usages: &Usages| usages.last_required(token, &grant, self.now);
             grant.last_required_at = self.usages.as_ref().and_then(asked);
@@ -111,17 +109,5 @@ impl Reader {
         let refused = |_| usages.of(Kind::Refusals).last(row, tag, created, now);
         let refused_at = refusal(token, &secret, now).and_then(refused);
         StoredSecret { last_used_at, refused_at, ..secret }
-    }
-
-    /// Returns the values of a row. Fails if its seal does not match.
-    fn unbroken<'p, const N: usize>(
-        &self,
-        page: &'p Rows,
-        row: &Row,
-    ) -> rusqlite::Result<[rusqlite::types::ValueRef<'p>; N]> {
-        if self.is_sealed && !page.is_unbroken(row) {
-            return Err(seal::broken(0));
-        }
-        Ok(page.values(row))
     }
 }

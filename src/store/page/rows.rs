@@ -31,6 +31,8 @@ impl Table {
 pub struct Rows {
     bytes: Vec<u8>,
     pub all: Vec<Row>,
+    /// Whether the rows have seals. A migration can add them between two pages.
+    pub is_sealed: bool,
 }
 
 pub struct Row {
@@ -81,9 +83,12 @@ impl Rows {
         values
     }
 
-    /// Whether the seal of a row matches the columns before it.
-    pub fn is_unbroken(&self, row: &Row) -> bool {
-        let seal = seal::of(&self.bytes[row.from..row.seal]);
-        seal::decode(&mut &self.bytes[row.seal..]) == Some(ValueRef::Integer(seal))
+    /// The first `N` values of a row. Fails if its seal does not match the columns before it.
+    pub fn unbroken<const N: usize>(&self, row: &Row) -> rusqlite::Result<[ValueRef<'_>; N]> {
+        let expected = || ValueRef::Integer(seal::of(&self.bytes[row.from..row.seal]));
+        if self.is_sealed && seal::decode(&mut &self.bytes[row.seal..]) != Some(expected()) {
+            return Err(seal::broken(0));
+        }
+        Ok(self.values(row))
     }
 }

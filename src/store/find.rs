@@ -168,21 +168,12 @@ fn page() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
-
-    use super::super::sqlite::schema;
     use super::*;
+    use crate::store::sqlite::schema;
 
     #[test]
     fn overdue_deliveries_are_found_without_reading_all_secrets() {
-        let conn = Connection::open_in_memory().expect("a database in memory can be opened");
-        schema::create(&conn).expect("the tables can be created");
-        let mut plan =
-            conn.prepare(&format!("EXPLAIN QUERY PLAN {OVERDUE}")).expect("the statement can be prepared");
-        let steps = plan
-            .query_map(params![None::<u32>, 0, None::<&str>], |row| row.get::<_, String>("detail"))
-            .expect("the plan can be read");
-        let steps: Vec<String> = steps.collect::<Result<_, _>>().expect("the steps are texts");
+        let steps = schema::plan(OVERDUE, params![None::<u32>, 0, None::<&str>]);
         assert_eq!(steps, ["SCAN d", "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)"]);
     }
 }

@@ -13,6 +13,12 @@ use crate::domain::hook::{Claim, PendingHook};
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
 
+/// The tokens that have, or will have, a path on a host as their destination.
+const SHARING: &str = "SELECT row FROM tokens WHERE destination_path = ?1 AND revoked_at IS NULL
+     AND (CAST(?2 AS text) IS NULL OR destination_host = ?2)
+     UNION SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret WHERE d.target = ?1 AND d.remember = 1
+     AND (CAST(?2 AS text) IS NULL OR d.host = ?2)";
+
 impl View<'_> {
     /// The unrevoked tokens whose destination is in the same file, or will be once their delivery is
     /// confirmed. The same path on another host is another file.
@@ -23,12 +29,8 @@ impl View<'_> {
         now: Timestamp,
     ) -> Result<Vec<Token>, StoreError> {
         let Some(path) = destination.path() else { return Ok(Vec::new()) };
-        let sql = "SELECT row FROM tokens WHERE destination_path = ?1 AND revoked_at IS NULL
-             AND (CAST(?2 AS text) IS NULL OR destination_host = ?2)
-             UNION SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret WHERE d.target = ?1 AND d.remember = 1
-             AND (CAST(?2 AS text) IS NULL OR d.host = ?2)";
         let host = actor.host.as_deref().filter(|_| self.spans_hosts());
-        self.tokens(&self.column(sql, params![path, host])?, now)
+        self.tokens(&self.column(SHARING, params![path, host])?, now)
     }
 }
 
@@ -121,5 +123,24 @@ impl Write<'_> {
             hook.created_at
         ];
         self.run(sql, values).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::schema;
+
+    #[test]
+    fn the_tokens_of_a_file_are_found_without_reading_all_tokens() {
+        let steps = schema::plan(SHARING, params!["/etc/api.key", None::<&str>]);
+        assert!(
+            steps.contains(&"SEARCH tokens USING INDEX token_destination (destination_path=?)".to_owned()),
+            "{steps:?}"
+        );
+        assert!(
+            !steps.iter().any(|step| step.starts_with("SCAN tokens") || step.starts_with("SCAN s")),
+            "{steps:?}"
+        );
     }
 }

@@ -19,6 +19,9 @@ pub const VERSION: i64 = 2;
 /// The rule that two unrevoked tokens cannot have the same name.
 pub const TOKEN_NAME: &str = "CREATE UNIQUE INDEX token_name ON tokens (name) WHERE revoked_at IS NULL";
 
+/// Finds the tokens whose secrets go to a file. Stores that were made before this index existed do not have it.
+const TOKEN_DESTINATION: &str = "CREATE INDEX token_destination ON tokens (destination_path) WHERE destination_path IS NOT NULL AND revoked_at IS NULL";
+
 /// The statements, in the exact form that SQLite keeps (`CREATE TABLE name`, one space). Each row on which a
 /// verdict depends ends with its seal. `counts` contains how many labels, grants and secrets a token has, and
 /// `include_count` how many scopes a scope includes, so that a missing row is noticed. Both are written last.
@@ -52,6 +55,7 @@ const OBJECTS: &[&str] = &[
   seal INTEGER
 ) STRICT",
     TOKEN_NAME,
+    TOKEN_DESTINATION,
     "CREATE TABLE secret (
   row INTEGER PRIMARY KEY,
   token INTEGER REFERENCES tokens,
@@ -161,6 +165,16 @@ pub fn version_of(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
+/// The steps by which SQLite runs a query on these tables.
+#[cfg(test)]
+pub fn plan(query: &str, args: impl rusqlite::Params) -> Vec<String> {
+    let conn = Connection::open_in_memory().expect("a database in memory can be opened");
+    create(&conn).expect("the tables can be created");
+    let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {query}")).expect("the query can be prepared");
+    let steps = plan.query_map(args, |row| row.get("detail")).expect("the plan can be read");
+    steps.collect::<Result<_, _>>().expect("each step is text")
+}
+
 /// The tables that `ANALYZE` creates. They do not change any result.
 const STATISTICS: [&str; 2] =
     ["CREATE TABLE sqlite_stat1(tbl,idx,stat)", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"];
@@ -191,8 +205,11 @@ pub fn check(conn: &Connection, version: i64) -> Result<(), SchemaError> {
             _ => foreign.push(name.to_owned()),
         }
     }
-    let missing =
-        expected.iter().zip(matched).find(|(_, matched)| !matched).map(|(sql, _)| declared(sql).1.to_owned());
+    let missing = expected
+        .iter()
+        .zip(matched)
+        .find(|(sql, matched)| !matched && **sql != TOKEN_DESTINATION)
+        .map(|(sql, _)| declared(sql).1.to_owned());
     if missing.is_none() && foreign.is_empty() {
         Ok(())
     } else {
@@ -257,5 +274,24 @@ impl SchemaError {
                 foreign.join("`, `")
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_index_of_destinations_may_be_missing() {
+        let conn = Connection::open_in_memory().expect("a database in memory can be opened");
+        create(&conn).expect("the tables can be created");
+        conn.execute_batch("DROP INDEX token_destination").expect("the index can be dropped");
+        assert!(check(&conn, VERSION).is_ok());
+        conn.execute_batch("DROP INDEX token_name").expect("the index can be dropped");
+        let missing = check(&conn, VERSION).err().and_then(|err| match err {
+            SchemaError::Differs { missing, foreign } if foreign.is_empty() => missing,
+            _ => None,
+        });
+        assert_eq!(missing.as_deref(), Some("token_name"));
     }
 }

@@ -12,16 +12,21 @@ const PERCENT: u64 = 3;
 
 /// Counts the instructions of a `tokenctl` command on a store. The real secret is on its stdin.
 pub fn count(store: &Stocked, args: &[&str]) -> u64 {
-    let program = program();
-    let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", &program]).args(args);
-    valgrind.env_clear().env("PATH", "/usr/bin:/bin").env("TOKENCTL_STORE", store.path("store"));
-    let done = valgrind.stdin(store.secret()).output().expect("valgrind runs");
-    let report = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{report}");
+    let report = callgrind(store, args, &["--callgrind-out-file=/dev/null"]);
     let collected =
         report.lines().find_map(|line| line.split_once("Collected : ")).expect("there is a count").1;
     collected.trim().parse().expect("it is a number")
+}
+
+/// Runs a `tokenctl` command under callgrind, and returns what callgrind reports on stderr.
+pub fn callgrind(store: &Stocked, args: &[&str], flags: &[&str]) -> String {
+    let mut valgrind = Command::new("valgrind");
+    valgrind.arg("--tool=callgrind").args(flags).arg(program()).args(args);
+    valgrind.env_clear().env("PATH", "/usr/bin:/bin").env("TOKENCTL_STORE", store.path("store"));
+    let done = valgrind.stdin(store.secret()).output().expect("valgrind runs");
+    let report = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{report}");
+    report
 }
 
 /// Whether `verify` stays within the limit. With `accept`, writes the new number to the file instead.

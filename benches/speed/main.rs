@@ -6,6 +6,7 @@
 //!     cargo bench -- --many=N      with N tokens in the larger store instead of 1,000,000
 //!     cargo bench -- --smoke       run each once, and check the instructions of `verify` against `benches/instructions`
 //!     cargo bench -- --accept      like --smoke, but write the new number to that file
+//!     cargo bench -- --order       write the order of functions for the linker (`order.rs`)
 //!
 //! If `TOKENCTL_PROGRAM=PATH` is set, that program is measured instead of the one that is built here.
 
@@ -17,6 +18,7 @@ mod gate;
 mod instructions;
 mod load;
 mod moving;
+mod order;
 mod rounds;
 mod server;
 mod stocked;
@@ -36,6 +38,10 @@ fn main() -> ExitCode {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     let smoke = has("--smoke") || has("--accept");
     build();
+    if has("--order") {
+        order::write(&Stocked::new(50));
+        return ExitCode::SUCCESS;
+    }
     let parts = ["processes", "streams", "gate", "moving", "postgres", "instructions"];
     let chosen = |part: &str| !parts.iter().any(|part| has(part)) || has(part);
     let (rounds, few, many) = if smoke { (1, 50, 100) } else { (200, 1_000, 1_000_000) };

@@ -44,7 +44,8 @@ fn world() -> World {
     world
 }
 
-/// The program under strace, on a terminal that the test reads.
+/// The program under strace, on a terminal that the test reads. The child is the program itself (`-D`), so that killing it
+/// leaves no process.
 struct Traced {
     child: Child,
     screen: fs::File,
@@ -58,7 +59,7 @@ impl Traced {
         rustix::fs::fcntl_setfl(&screen, rustix::fs::OFlags::NONBLOCK).expect("the flag can be set");
         let stream = || Stdio::from(theirs.try_clone().expect("the descriptor can be duplicated"));
         let mut command = Command::new("strace");
-        command.args(strace).arg(program_path()).args(asked.args).env("TERM", asked.term);
+        command.arg("-D").args(strace).arg(program_path()).args(asked.args).env("TERM", asked.term);
         command.env("TOKENCTL_STORE", world.store()).env("LANG", "C.UTF-8");
         let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("strace runs");
         Self { child, screen, theirs, shown: String::new() }

@@ -18,7 +18,8 @@ pub fn write(store: &Stocked) {
     let members = members();
     let sections: BTreeSet<String> =
         profile.lines().filter_map(called).map(|name| section(name, &members)).collect();
-    let sections: String = sections.iter().map(|section| format!("    {section}\n")).collect();
+    let sections: Vec<String> = sections.iter().map(|section| format!("    {section}\n")).collect();
+    let sections = sections.concat();
     let script = format!(
         "/* The functions that `verify` calls, as `cargo bench -- --order` found them. */\n\
          SECTIONS {{\n  .text.verify : {{\n{sections}  }}\n}}\nINSERT BEFORE .text;\n"

@@ -157,3 +157,24 @@ impl Write<'_> {
         self.ok(run())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_intact_only_in_its_table_with_each_value_type_and_length() {
+        use ValueRef::{Integer, Null, Text};
+        let written = [Integer(1), Text(b"ab"), Text(b"c"), Null];
+        let seal = Integer(seal("tokens", written));
+        let is_intact = |table, [a, b, c, d]: [ValueRef<'_>; 4]| {
+            check(table, &Cells::of_values(&[a, b, c, d, seal])).is_ok()
+        };
+        assert!(is_intact("tokens", written));
+        assert!(!is_intact("secret", written));
+        assert!(!is_intact("tokens", [Integer(2), Text(b"ab"), Text(b"c"), Null]));
+        assert!(!is_intact("tokens", [Text(b"1"), Text(b"ab"), Text(b"c"), Null]));
+        assert!(!is_intact("tokens", [Integer(1), Text(b"a"), Text(b"bc"), Null]));
+        assert!(!is_intact("tokens", [Integer(1), Text(b"ab"), Text(b"c"), Text(b"")]));
+    }
+}

@@ -12,7 +12,7 @@ mod times;
 mod world;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -136,13 +136,24 @@ pub fn copy_program(to: &Path) {
 
 /// Whether a Debian tool is installed. If it is missing, prints that the test is skipped or, in CI, fails the test.
 pub fn have(tool: &str) -> bool {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(tool).is_file()));
+    let found = find(tool).is_some();
     if !found {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{tool} is missing in CI");
         eprintln!("skipped: {tool} is not installed");
     }
     found
+}
+
+/// The path of an installed program.
+fn find(tool: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(tool)).find(|path| path.is_file())
+}
+
+/// A command of an installed program, by its path. For a name, and an environment with another `PATH`, the standard library
+/// would fork, and a fork of a process with so many tests takes milliseconds.
+pub fn tool(name: &str) -> Command {
+    Command::new(find(name).unwrap_or_else(|| name.into()))
 }
 
 /// The id of the user who runs the tests.

@@ -1,12 +1,12 @@
 //! What remains after the server or the program was killed.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::support::server::{Server, have};
-use crate::support::{program, program_path, run};
+use crate::support::{program, program_path, run, tool};
 
 use super::Fixture;
 
@@ -73,7 +73,7 @@ fn a_creation_killed_at_any_system_call_neither_loses_nor_orphans_a_secret() {
     }
     let dir = tempfile::tempdir_in("/dev/shm").expect("a directory");
     let traced = |store: &Fixture, strace: &[&str], name: &str| {
-        let mut command = Command::new("strace");
+        let mut command = tool("strace");
         command.args(["-f", "-qq", "-o", "/dev/null"]).args(strace).arg(program_path());
         command
             .env_clear()

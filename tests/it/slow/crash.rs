@@ -39,7 +39,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{MINUTE, Ran, World, program, program_path, run};
+use crate::support::{MINUTE, Ran, World, program, program_path, run, tool};
 
 /// System calls that change something, make it durable, or acquire or release what a change needs.
 const CHANGING: &str = "openat,write,pwrite64,fsync,fdatasync,ftruncate,unlink,unlinkat,rename,renameat,renameat2,\
@@ -145,7 +145,7 @@ fn assert_none(failed: &[String], of: usize) {
 
 /// Runs the program under strace with these options, on the store in `dir`.
 fn traced(dir: &Path, options: &[&str], args: &[String]) -> Traced {
-    let done = Command::new("strace")
+    let done = tool("strace")
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("TOKENCTL_STORE", dir.join("store"))

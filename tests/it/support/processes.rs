@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{Ran, World, have, run, search_path};
+use crate::support::{Ran, World, have, run, search_path, tool};
 
 /// Longer than any command takes on a busy machine, but shorter than a writer waits for a lock.
 pub const PROMPT: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ impl World {
 
     /// A command in bash, with the real program as `tokenctl` and the store in its environment.
     pub fn bash(&self, script: &str) -> Command {
-        let mut command = Command::new("bash");
+        let mut command = tool("bash");
         command
             .env_clear()
             .env("PATH", search_path())

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Destination, Scene, Verb, assert_none, each, now, sampled, sound, swept, valid};
 use crate::support::processes::until;
-use crate::support::{MINUTE, Ran, World, have, program_path, run};
+use crate::support::{MINUTE, Ran, World, have, program_path, run, tool};
 
 /// The system calls after which the delivery is stopped. They concern files beside the database, whose pages are
 /// written under a lock.
@@ -204,7 +204,7 @@ impl Stopped {
     fn start(scene: &Scene, dir: &Path, (call, nth): &(String, usize)) -> Option<Self> {
         let log = super::scratch();
         let path = log.path().join("log");
-        let mut strace = Command::new("strace")
+        let mut strace = tool("strace")
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("TOKENCTL_STORE", dir.join("store"))

@@ -108,6 +108,18 @@ fn the_first_change_migrates_the_store_and_no_document_differs() {
 }
 
 #[test]
+fn an_event_of_version_1_with_changes_is_damage() {
+    let world = old();
+    world.run(&["disable", "token-001"]).ok();
+    assert_eq!(world.run(&["audit", "verify", "--json"]).exit(3).json()["first_bad"], Value::Null);
+    world.sql("UPDATE events SET changes = '[]' WHERE seq = 3");
+    let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
+    assert_eq!(report["first_bad"]["seq"], 3);
+    let problem = report["first_bad"]["problem"].as_str().expect("it is a text");
+    assert!(problem.contains("version 1 did not record changes"), "{problem}");
+}
+
+#[test]
 fn a_statement_of_version_1_cannot_write_into_version_2() {
     let world = old();
     world.run(&["init"]).ok();

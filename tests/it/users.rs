@@ -189,6 +189,15 @@ fn other_users_have_no_access() {
 }
 
 #[test]
+fn the_error_about_a_database_that_a_user_cannot_read_contains_the_reason() {
+    let Some((shared, secret)) = Shared::with_token() else { return };
+    fs::set_permissions(shared.store(), Permissions::from_mode(0o755)).expect("the mode can be set");
+    let ran = shared.run(STRANGER, &["verify", "--json"], &secret);
+    let failure = assert_failure(&ran, "store_unreadable", 6);
+    assert!(failure["message"].as_str().is_some_and(|it| it.contains("Permission denied")), "{failure}");
+}
+
+#[test]
 fn a_member_can_verify_even_if_the_use_cannot_be_recorded() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {

@@ -529,6 +529,24 @@ fn root_does_not_run_commands_from_the_store_of_another_user() {
 }
 
 #[test]
+fn a_user_applies_only_files_of_their_own_or_of_root() {
+    let Some((shared, _)) = Shared::with_token() else { return };
+    let file = shared.dir.path().join("tokens.toml");
+    let path = file.to_str().expect("the path is UTF-8");
+    fs::write(&file, "[settings]\ngrace = \"2h\"\n").expect("the file can be written");
+    for (owner, applied) in [(0, true), (ADMIN, true), (MEMBER, false)] {
+        chown(&file, Some(owner), None).expect("the owner can be set");
+        let ran = shared.run(ADMIN, &["apply", path, "--json"], "");
+        if applied {
+            ran.ok();
+        } else {
+            let failure = assert_failure(&ran, "policy", 5);
+            assert!(failure["message"].as_str().is_some_and(|it| it.contains("belongs to uid")), "{failure}");
+        }
+    }
+}
+
+#[test]
 fn with_trust_group_stored_destinations_and_commands_are_not_used() {
     let Some(shared) = Shared::new() else { return };
     let file = shared.dir.path().join("home/secret");

@@ -461,21 +461,25 @@ fn on_a_read_only_file_system_changes_fail_with_a_clear_message_and_reading_work
 }
 
 #[test]
-fn the_error_about_a_read_only_database_has_a_hint_with_chmod() {
+fn the_error_about_a_read_only_database_or_directory_has_a_hint_with_chmod() {
     let Some((shared, _)) = Shared::with_token() else { return };
-    let database = shared.store().join("tokens.db");
-    fs::set_permissions(&database, Permissions::from_mode(0o440)).expect("the mode can be set");
-    let failure = assert_failure(&shared.run(ADMIN, &["create", "new", "--json"], ""), "store_read_only", 6);
-    let database = database.canonicalize().expect("the path exists");
-    assert_eq!(failure["hint"], format!("chmod u+w {}", database.display()));
-    assert!(
-        failure["message"]
-            .as_str()
-            .expect("the message is a string")
-            .ends_with("its mode allows nobody to write"),
-        "{failure}"
-    );
-    shared.run(ADMIN, &["list"], "").ok();
+    for (path, closed) in [(shared.store().join("tokens.db"), 0o440), (shared.store(), 0o550)] {
+        let before = mode(&path);
+        fs::set_permissions(&path, Permissions::from_mode(closed)).expect("the mode can be set");
+        let ran = shared.run(ADMIN, &["create", "new", "--json"], "");
+        let failure = assert_failure(&ran, "store_read_only", 6);
+        let real = path.canonicalize().expect("the path exists");
+        assert_eq!(failure["hint"], format!("chmod u+w {}", real.display()));
+        assert!(
+            failure["message"]
+                .as_str()
+                .expect("the message is a string")
+                .ends_with("its mode allows nobody to write"),
+            "{failure}"
+        );
+        shared.run(ADMIN, &["list"], "").ok();
+        fs::set_permissions(&path, Permissions::from_mode(before)).expect("the mode can be set");
+    }
 }
 
 /// If another user can write to the store, root does not run or set the destinations and hooks in it.

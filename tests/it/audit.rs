@@ -457,6 +457,24 @@ fn a_secret_a_grant_or_a_scope_whose_row_number_is_below_one_is_damage() {
 }
 
 #[test]
+fn a_row_whose_seal_does_not_match_is_damage() {
+    for (change, reader) in [
+        ("UPDATE tokens SET owner = 'eve' WHERE name = 'demo'", &["show", "demo"][..]),
+        ("UPDATE secret SET expires_at = NULL WHERE token = 1", &["show", "demo"]),
+        ("UPDATE label SET value = 'dev' WHERE token = 1", &["show", "demo"]),
+        ("UPDATE granted SET row = 9 WHERE token = 1", &["show", "demo"]),
+        ("UPDATE scope SET description = 'x'", &["scopes", "list"]),
+        ("UPDATE scope_include SET seal = seal + 1", &["scopes", "list"]),
+    ] {
+        let world = world();
+        world.run(&["scopes", "define", "all", "--includes", "read"]).ok();
+        world.sql_unsealed(change);
+        let ran = world.run(reader).exit(6);
+        assert!(ran.err.contains("the row is not what was written"), "{change}: {}", ran.err);
+    }
+}
+
+#[test]
 fn a_second_delivery_of_a_token_is_damage() {
     let world = world();
     world.run(&["rotate", "demo"]).ok();

@@ -100,3 +100,33 @@ pub fn make(
         Location::Server(server) => super::postgres::make(server, false, clock, author),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::Actor;
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn unix(&self) -> i64 {
+            1_800_000_000
+        }
+    }
+
+    #[test]
+    fn every_open_store_holds_the_check_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let location = Location::named(dir.path().join("store"));
+        let author = Author { actor: Actor::default(), reason: None, accept_clock: false };
+        make(&location, Sharing::Private, &Noon, &author).unwrap();
+        // While a store holds it, no other one opens the file a second time, which would release its locks.
+        let id = location.id().ok();
+        let holds = |store: Store| store.id() == id;
+        assert!(holds(Store::open_to_read(&location).unwrap()));
+        assert!(holds(Store::open_to_verify_once(&location).unwrap()));
+        assert!(holds(Store::open_to_glance(&location).unwrap()));
+        assert!(Store::open_beside(&location).is_ok_and(holds));
+        assert!(holds(Store::open_to_write(&location, &Noon, &author).unwrap()));
+    }
+}

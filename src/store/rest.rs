@@ -57,6 +57,13 @@ mod tests {
             assert!(matches!(fail(), Err(StoreError::Unreachable { .. })));
         }
         let pause = rest.0.lock().expect("no thread panicked").as_ref().map(|last| last.pause);
+        // Once a pause is over, the next attempt makes it twice as long.
+        if let Some(last) = rest.0.lock().expect("no thread panicked").as_mut() {
+            last.at = last.at.checked_sub(LONGEST).expect("the machine runs for longer");
+        }
+        assert!(fail().is_err());
+        let next = rest.0.lock().expect("no thread panicked").as_ref().map(|last| last.pause);
+        assert_eq!(next, pause.map(|pause| (pause * 2).min(LONGEST)));
         assert!(attempts < 20 && pause >= Some(FIRST), "{attempts} attempts, then {pause:?}");
         *rest.0.lock().expect("no thread panicked") = None;
         assert!(rest.after(|| Ok(())).is_ok());

@@ -200,3 +200,49 @@ fn read_switch(cells: &Cells<'_>, column: usize) -> rusqlite::Result<bool> {
         other => Err(rusqlite::Error::IntegralValueOutOfRange(cells.column(column), other)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NULL: ValueRef<'_> = ValueRef::Null;
+    const TIME: ValueRef<'_> = ValueRef::Integer(1_800_000_000);
+
+    /// The columns of a token with this lifetime.
+    fn token(ttl: ValueRef<'static>, until: ValueRef<'static>) -> rusqlite::Result<Token> {
+        let mut values = [NULL; OF_TOKEN];
+        values[0] = ValueRef::Integer(1);
+        (values[1], values[2]) = (ValueRef::Text(b"0123456789ab"), ValueRef::Text(b"demo"));
+        (values[6], values[7]) = (ttl, until);
+        (values[11], values[12]) = (TIME, ValueRef::Text(b"ann"));
+        read_token(&Cells::of_values(&values))
+    }
+
+    #[test]
+    fn a_lifetime_is_a_duration_above_zero_or_an_end() {
+        let day = ValueRef::Integer(86_400);
+        assert!(token(NULL, NULL).is_ok());
+        assert!(token(day, NULL).is_ok());
+        assert!(token(NULL, TIME).is_ok());
+        assert!(token(day, TIME).is_err());
+        assert!(token(ValueRef::Integer(0), NULL).is_err());
+    }
+
+    #[test]
+    fn only_a_delivered_secret_can_be_superseded_or_revoked() {
+        let secret = |[delivered, superseded, revoked]: [ValueRef<'static>; 3]| {
+            let mut values = [NULL; OF_SECRET];
+            (values[0], values[1]) = (ValueRef::Integer(1), ValueRef::Integer(1));
+            (values[2], values[3]) = (ValueRef::Blob(&[7; 32]), ValueRef::Text(b"hint"));
+            (values[4], values[6], values[7], values[8]) = (TIME, delivered, superseded, revoked);
+            read_secret(&Cells::of_values(&values))
+        };
+        for sound in [[NULL; 3], [TIME, NULL, NULL], [TIME, TIME, NULL], [TIME, NULL, TIME], [TIME; 3]] {
+            let read = secret(sound);
+            assert!(read.is_ok(), "{sound:?}: {read:?}");
+        }
+        for wrong in [[NULL, TIME, NULL], [NULL, NULL, TIME], [NULL, TIME, TIME]] {
+            assert!(secret(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -314,6 +314,31 @@ fn a_row_that_is_missing_from_an_index_is_found() {
 }
 
 #[test]
+fn an_index_that_leads_to_a_row_with_another_secret_is_damage() {
+    let world = world();
+    let secret = world.create("new", &["-s", "read"]);
+    let schema = |change: &str| world.sql(&format!("PRAGMA writable_schema = ON; {change}"));
+    let conn = rusqlite::Connection::open(world.database()).expect("the database can be opened");
+    let find = "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_secret_1'";
+    let page: i64 = conn.query_row(find, [], |row| row.get(0)).expect("the index of hashes");
+    drop(conn);
+    // The hash in the row changes while SQLite does not know the index.
+    schema(
+        "UPDATE sqlite_schema SET sql = replace(sql, 'hash BLOB UNIQUE', 'hash BLOB') WHERE name = 'secret';
+         DELETE FROM sqlite_schema WHERE name = 'sqlite_autoindex_secret_1'",
+    );
+    world.sql(
+        "UPDATE secret SET hash = zeroblob(32) WHERE token = (SELECT row FROM tokens WHERE name = 'new')",
+    );
+    schema(&format!(
+        "UPDATE sqlite_schema SET sql = replace(sql, 'hash BLOB', 'hash BLOB UNIQUE') WHERE name = 'secret';
+         INSERT INTO sqlite_schema VALUES ('index', 'sqlite_autoindex_secret_1', 'secret', {page}, NULL)"
+    ));
+    let ran = world.run_with(&["verify"], secret.as_bytes()).exit(6);
+    assert!(ran.err.contains("lacks a secret that an index finds there"), "{}", ran.err);
+}
+
+#[test]
 fn a_token_that_is_missing_from_the_index_of_names_is_found() {
     let world = world();
     hide_from_index(&world, "token_name", "name <> 'demo'");
@@ -453,6 +478,24 @@ fn a_secret_a_grant_or_a_scope_whose_row_number_is_below_one_is_damage() {
         world.sql(&format!("PRAGMA foreign_keys = OFF; {tampering}"));
         world.run(&["show", "demo"]).exit(6);
         world.run(&["audit", "verify"]).exit(3);
+    }
+}
+
+#[test]
+fn a_row_whose_seal_does_not_match_is_damage() {
+    for (change, reader) in [
+        ("UPDATE tokens SET owner = 'eve' WHERE name = 'demo'", &["show", "demo"][..]),
+        ("UPDATE secret SET expires_at = NULL WHERE token = 1", &["show", "demo"]),
+        ("UPDATE label SET value = 'dev' WHERE token = 1", &["show", "demo"]),
+        ("UPDATE granted SET row = 9 WHERE token = 1", &["show", "demo"]),
+        ("UPDATE scope SET description = 'x'", &["scopes", "list"]),
+        ("UPDATE scope_include SET seal = seal + 1", &["scopes", "list"]),
+    ] {
+        let world = world();
+        world.run(&["scopes", "define", "all", "--includes", "read"]).ok();
+        world.sql_unsealed(change);
+        let ran = world.run(reader).exit(6);
+        assert!(ran.err.contains("the row is not what was written"), "{change}: {}", ran.err);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::support::processes::until;
+use crate::support::processes::{mode, until};
 use crate::support::{DAY, MINUTE, START, World};
 
 /// A world whose simulated clock agrees with the clock of real processes.
@@ -294,6 +294,48 @@ fn a_finding_contains_its_code_and_whether_it_can_be_repaired() {
         assert!(world.run(&["doctor"]).exit(3).out.contains(&format!(": {code}: ")));
         assert_eq!(world.bytes(), before);
     }
+}
+
+#[test]
+fn a_repair_changes_no_mode_outside_the_store() {
+    let world = at_real_time();
+    world.create("demo", &[]);
+    let (outside, left) = (world.dir.path(), world.store().join("tokens.db.new-abc"));
+    std::fs::set_permissions(outside, Permissions::from_mode(0o777)).expect("the mode can be set");
+    std::fs::write(&left, "").expect("the file can be written");
+    // The directory above the store makes it unsafe, which only its owner can correct.
+    world.run(&["doctor", "--repair", "--yes"]).exit(6);
+    assert!(!left.exists());
+    assert_eq!(mode(outside), 0o777);
+}
+
+#[test]
+fn an_unfinished_delivery_can_be_repaired_by_its_user_and_by_the_owner_of_the_store() {
+    const OWNER: u32 = 64_001;
+    let mut world = at_real_time();
+    world.create("demo", &[]);
+    killed_while_delivering(&world);
+    world.wait(DAY);
+    let repairable = |world: &World| {
+        let finding = world.run(&["doctor", "--json"]).exit(3).json()["findings"][0].take();
+        assert!(finding["message"].as_str().is_some_and(|it| it.contains("was never finished")), "{finding}");
+        finding["repairable"] == true
+    };
+    assert!(repairable(&world));
+    let user = world.uid;
+    world.uid = 64_002;
+    assert!(!repairable(&world));
+    if user != 0 {
+        eprintln!("skipped: only root can give files to others");
+        return;
+    }
+    for path in ["", "tokens.db", "usage.secrets", "usage.scopes", "usage.refused"] {
+        chown(world.store().join(path), Some(OWNER), None).expect("the owner can be set");
+    }
+    world.uid = OWNER;
+    assert!(repairable(&world));
+    world.uid = user;
+    assert!(repairable(&world));
 }
 
 #[test]

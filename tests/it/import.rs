@@ -91,6 +91,14 @@ fn an_incomplete_or_changed_export_is_refused_and_leaves_no_store() {
             "its hash is not that of its content".to_owned(),
         ),
         (replaced("\"format\":1,", "\"format\":9,"), "another format".to_owned()),
+        (
+            replaced("\"scopes\":[\"admin\"]", "\"scopes\":[\"other\"]"),
+            format!("line {line}: no earlier line defines the scope `other`"),
+        ),
+        (
+            replaced("\"includes\":[\"events:read\"", "\"includes\":[\"other\""),
+            "no earlier line defines the scope `other`".to_owned(),
+        ),
     ];
     for (text, expected) in cases {
         let other = World::new();
@@ -292,6 +300,9 @@ fn a_store_with_tokens_in_every_state_and_events_of_version_1_is_imported_comple
     }
     let ran = joined.run_with(&["import", "-", "--skip-existing", "--json"], out.as_bytes()).ok();
     assert_eq!(ran.json()["count"], 999);
+    let kept = lines(&joined.run(&["export"]).ok().out);
+    let mut secrets = kept.iter().filter_map(|line| line["secrets"].as_array()).flatten();
+    assert!(secrets.all(|secret| !secret["delivered_at"].is_null()), "an undelivered secret was imported");
     joined.run(&["audit", "verify"]).ok();
     assert_eq!(joined.run(&["doctor"]).ok().out, "ok\n");
 }

@@ -1,5 +1,6 @@
 //! Tests of `init`, which creates a store or shares it with a group.
 
+use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -87,6 +88,18 @@ fn a_group_can_read_the_store_and_record_uses() {
     assert_eq!(modes(&private), expected(0o2750, 0o640, 0o660));
     private.run(&["init"]).ok();
     assert_eq!(modes(&private), expected(0o2750, 0o640, 0o660));
+}
+
+#[test]
+fn an_existing_directory_keeps_its_mode_unless_the_store_is_shared() {
+    let group = rustix::process::getgid().as_raw().to_string();
+    for (args, expected) in [(&["init"][..], 0o755), (&["init", "--group", &group], 0o2750)] {
+        let world = World::new();
+        std::fs::create_dir(world.store()).unwrap();
+        std::fs::set_permissions(world.store(), Permissions::from_mode(0o755)).unwrap();
+        world.run(args).ok();
+        assert_eq!(modes(&world)[0], (".".to_owned(), expected), "{args:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Migration of a store of version 1 to the current version. `tests/data/make-store-v1` shows how that store was made.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
@@ -105,6 +105,34 @@ fn the_first_change_migrates_the_store_and_no_document_differs() {
     world.run(&["scopes", "rename", "read", "see", "--allow-widen"]).ok();
     world.run(&["audit", "verify"]).ok();
     assert_eq!(version(&world), 2);
+}
+
+#[test]
+fn an_event_of_version_1_with_changes_is_damage() {
+    let world = old();
+    world.run(&["disable", "token-001"]).ok();
+    assert_eq!(world.run(&["audit", "verify", "--json"]).exit(3).json()["first_bad"], Value::Null);
+    world.sql("UPDATE events SET changes = '[]' WHERE seq = 3");
+    let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
+    assert_eq!(report["first_bad"]["seq"], 3);
+    let problem = report["first_bad"]["problem"].as_str().expect("it is a text");
+    assert!(problem.contains("version 1 did not record changes"), "{problem}");
+}
+
+#[test]
+fn the_copy_of_a_migrated_store_belongs_to_the_owner_of_the_store() {
+    const OWNER: u32 = 64_001;
+    let world = old();
+    if world.uid != 0 {
+        eprintln!("skipped: only root can give files to others");
+        return;
+    }
+    for path in [world.store(), world.database()] {
+        chown(path, Some(OWNER), None).expect("the owner can be set");
+    }
+    world.run(&["settings", "grace", "2h"]).ok();
+    let kept = fs::metadata(world.store().join("tokens.db.v1")).expect("the copy exists");
+    assert_eq!((kept.uid(), kept.mode() & 0o7777), (OWNER, 0o600));
 }
 
 #[test]

@@ -80,6 +80,17 @@ fn a_planted_journal_is_never_read() {
 }
 
 #[test]
+fn a_repair_stops_at_a_planted_journal() {
+    let world = sound();
+    fs::create_dir(world.store().join("tokens.db-journal")).expect("the directory can be created");
+    chmod(&world.database(), 0o666);
+    let failure = assert_failure(&ask(&world, &["doctor", "--repair", "--yes"]), "store_unsafe", 6);
+    assert!(failure["message"].as_str().is_some_and(|it| it.contains("tokens.db-journal")), "{failure}");
+    // Only what needs no SQLite was repaired.
+    assert_eq!(mode(&world.database()), 0o644);
+}
+
+#[test]
 fn a_very_large_store_with_the_journal_of_a_killed_writer_is_not_copied() {
     let world = sound();
     if !world.kill_at_commit("half", 1) {

@@ -2,6 +2,7 @@
 //! expired.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::rc::Rc;
 
 use serde_json::{Value, json};
@@ -214,6 +215,7 @@ fn a_backup_of_another_store_replaces_the_store_only_with_force_and_a_copy_is_ke
     world.run(&["restore", &path, "--yes", "--force"]).ok();
     world.assert_valid(&theirs, "theirs");
     assert_eq!(world.names(&[]), ["first", "theirs"]);
+    assert!(!world.store().join("tokens.db-journal").exists());
     assert_intact(&world);
     // The previous store can be restored in the same way.
     let kept = world.store().join("tokens.db.before-restore");
@@ -221,6 +223,24 @@ fn a_backup_of_another_store_replaces_the_store_only_with_force_and_a_copy_is_ke
     world.run(&["restore", &kept, "--yes", "--force"]).ok();
     world.assert_valid(&secret, "demo");
     assert_intact(&world);
+}
+
+#[test]
+fn the_copy_of_a_replaced_store_belongs_to_the_owner_of_the_store() {
+    const OWNER: u32 = 64_001;
+    let (world, ..) = backed_up();
+    if world.uid != 0 {
+        eprintln!("skipped: only root can give files to others");
+        return;
+    }
+    let (_other, _, path) = backed_up();
+    for name in ["", "tokens.db", "usage.secrets", "usage.scopes", "usage.refused"] {
+        chown(world.store().join(name), Some(OWNER), None).expect("the owner can be set");
+    }
+    world.run(&["settings", "grace", "2h"]).ok();
+    world.run(&["restore", &path, "--yes", "--force"]).ok();
+    let kept = fs::metadata(world.store().join("tokens.db.before-restore")).expect("the copy exists");
+    assert_eq!((kept.uid(), kept.mode() & 0o7777), (OWNER, 0o600));
 }
 
 #[test]

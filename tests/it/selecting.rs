@@ -331,6 +331,22 @@ fn a_selection_that_changed_during_the_question_needs_another_confirmation() {
 }
 
 #[test]
+fn tokens_that_were_revoked_or_pruned_during_the_question_are_not_reported_as_changed() {
+    let mut world = world();
+    world.at_terminal(&[Answer::Yes]);
+    let world = Rc::new(world);
+    let other = Rc::clone(&world);
+    *world.meanwhile.borrow_mut() = Some(Box::new(move || {
+        other.run(&["revoke", "web", "api", "--yes"]).ok();
+        other.run(&["prune", "api", "--yes"]).ok();
+    }));
+    let document = world.run(&["revoke", "-l", "env=prod", "--json"]).ok().json();
+    assert_eq!(names(&document), ["web"], "{document}");
+    assert_eq!((&document["changed"], &document["count"]), (&json!(false), &json!(1)));
+    assert_eq!(document["tokens"][0]["changed"], false);
+}
+
+#[test]
 fn a_rotation_by_filter_skips_tokens_that_no_longer_match() {
     let mut world = world();
     world.run(&["enable", "job"]).ok();

@@ -189,6 +189,15 @@ fn other_users_have_no_access() {
 }
 
 #[test]
+fn the_error_about_a_database_that_a_user_cannot_read_contains_the_reason() {
+    let Some((shared, secret)) = Shared::with_token() else { return };
+    fs::set_permissions(shared.store(), Permissions::from_mode(0o755)).expect("the mode can be set");
+    let ran = shared.run(STRANGER, &["verify", "--json"], &secret);
+    let failure = assert_failure(&ran, "store_unreadable", 6);
+    assert!(failure["message"].as_str().is_some_and(|it| it.contains("Permission denied")), "{failure}");
+}
+
+#[test]
 fn a_member_can_verify_even_if_the_use_cannot_be_recorded() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
@@ -452,21 +461,25 @@ fn on_a_read_only_file_system_changes_fail_with_a_clear_message_and_reading_work
 }
 
 #[test]
-fn the_error_about_a_read_only_database_has_a_hint_with_chmod() {
+fn the_error_about_a_read_only_database_or_directory_has_a_hint_with_chmod() {
     let Some((shared, _)) = Shared::with_token() else { return };
-    let database = shared.store().join("tokens.db");
-    fs::set_permissions(&database, Permissions::from_mode(0o440)).expect("the mode can be set");
-    let failure = assert_failure(&shared.run(ADMIN, &["create", "new", "--json"], ""), "store_read_only", 6);
-    let database = database.canonicalize().expect("the path exists");
-    assert_eq!(failure["hint"], format!("chmod u+w {}", database.display()));
-    assert!(
-        failure["message"]
-            .as_str()
-            .expect("the message is a string")
-            .ends_with("its mode allows nobody to write"),
-        "{failure}"
-    );
-    shared.run(ADMIN, &["list"], "").ok();
+    for (path, closed) in [(shared.store().join("tokens.db"), 0o440), (shared.store(), 0o550)] {
+        let before = mode(&path);
+        fs::set_permissions(&path, Permissions::from_mode(closed)).expect("the mode can be set");
+        let ran = shared.run(ADMIN, &["create", "new", "--json"], "");
+        let failure = assert_failure(&ran, "store_read_only", 6);
+        let real = path.canonicalize().expect("the path exists");
+        assert_eq!(failure["hint"], format!("chmod u+w {}", real.display()));
+        assert!(
+            failure["message"]
+                .as_str()
+                .expect("the message is a string")
+                .ends_with("its mode allows nobody to write"),
+            "{failure}"
+        );
+        shared.run(ADMIN, &["list"], "").ok();
+        fs::set_permissions(&path, Permissions::from_mode(before)).expect("the mode can be set");
+    }
 }
 
 /// If another user can write to the store, root does not run or set the destinations and hooks in it.
@@ -517,6 +530,24 @@ fn root_does_not_run_commands_from_the_store_of_another_user() {
         assert!(refused.err.contains("store_unsafe"), "{refused:?}");
     }
     assert_eq!(runs(), before);
+}
+
+#[test]
+fn a_user_applies_only_files_of_their_own_or_of_root() {
+    let Some((shared, _)) = Shared::with_token() else { return };
+    let file = shared.dir.path().join("tokens.toml");
+    let path = file.to_str().expect("the path is UTF-8");
+    fs::write(&file, "[settings]\ngrace = \"2h\"\n").expect("the file can be written");
+    for (owner, applied) in [(0, true), (ADMIN, true), (MEMBER, false)] {
+        chown(&file, Some(owner), None).expect("the owner can be set");
+        let ran = shared.run(ADMIN, &["apply", path, "--json"], "");
+        if applied {
+            ran.ok();
+        } else {
+            let failure = assert_failure(&ran, "policy", 5);
+            assert!(failure["message"].as_str().is_some_and(|it| it.contains("belongs to uid")), "{failure}");
+        }
+    }
 }
 
 #[test]

@@ -158,6 +158,21 @@ fn opening_a_store_again_does_not_release_the_locks_of_the_process() {
 }
 
 #[test]
+fn the_journal_of_a_killed_writer_is_not_copied_while_this_process_has_the_store_open() {
+    let world = World::of_processes();
+    world.mint("app");
+    let open = || tokenctl::store::Store::open_to_read(&location(&world));
+    let first = open().unwrap();
+    if !world.kill_at_commit("half", 1) {
+        return;
+    }
+    // The copy would open the database again, and closing it would release the locks of the first connection.
+    assert!(matches!(open(), Err(tokenctl::store::StoreError::Locked(_))));
+    drop(first);
+    assert!(open().is_ok_and(|store| store.is_copy()));
+}
+
+#[test]
 fn a_scope_that_is_no_longer_included_is_missing_at_once() {
     let world = World::with_store();
     world.define(&["read"]);

@@ -127,3 +127,63 @@ fn beside(database: &Path, end: &str) -> PathBuf {
 pub fn look(path: &Path) -> Result<Option<Metadata>, StoreError> {
     files::look(path).map_err(|err| StoreError::Unreadable { path: path.to_owned(), why: err.to_string() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the header says after these bytes of a sound one have changed.
+    fn said(at: usize, bytes: &[u8], beside_it: Option<&str>) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join(DATABASE);
+        fs::write(&database, "").unwrap();
+        if let Some(end) = beside_it {
+            fs::write(beside(&database, end), "").unwrap();
+        }
+        let mut head = vec![0; HEADER_LEN];
+        let application = u32::try_from(schema::APPLICATION_ID).unwrap().to_be_bytes();
+        let sound: [(usize, &[u8]); 6] = [
+            (0, b"SQLite format 3\0"),
+            (18, &[1, 1]),
+            (44, &[0, 0, 0, 4]),
+            (56, &[0, 0, 0, 1]),
+            (60, &[0, 0, 0, 2]),
+            (68, &application),
+        ];
+        for (at, bytes) in sound.into_iter().chain([(at, bytes)]) {
+            head[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        match (Found { head, ..Found::unread(&database).unwrap() }).version() {
+            Ok(version) => version.to_string(),
+            Err(StoreError::Foreign { .. }) => "foreign".to_owned(),
+            Err(StoreError::Newer { found, known }) => format!("{found} is newer than {known}"),
+            Err(StoreError::Damaged(_)) => "damaged".to_owned(),
+            Err(StoreError::Wal { .. }) => "wal".to_owned(),
+            Err(other) => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_field_of_the_header_is_checked() {
+        let cases: [(usize, &[u8], &str); 13] = [
+            (18, &[1, 1], "2"),
+            (60, &[0, 0, 0, 1], "1"),
+            (0, b"Q", "foreign"),
+            (68, &[0], "foreign"),
+            (71, &[0], "foreign"),
+            (60, &[0, 0, 0, 3], "3 is newer than 2"),
+            (60, &[0, 0, 0, 0], "damaged"),
+            (18, &[2, 1], "damaged"),
+            (18, &[1, 2], "damaged"),
+            (18, &[3, 3], "damaged"),
+            (44, &[0, 0, 0, 3], "damaged"),
+            (56, &[0, 0, 0, 2], "damaged"),
+            (18, &[2, 2], "wal"),
+        ];
+        for (at, bytes, expected) in cases {
+            assert_eq!(said(at, bytes, None), expected, "{bytes:?} at {at}");
+        }
+        assert_eq!(said(0, b"S", Some("-wal")), "wal");
+        assert_eq!(said(0, b"S", Some("-journal")), "2");
+    }
+}

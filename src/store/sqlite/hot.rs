@@ -119,3 +119,24 @@ fn content(path: &Path, database: &Path) -> Result<Option<Vec<u8>>, StoreError> 
     read.map_err(|err| StoreError::io("copy", database, &err))?;
     Ok(Some(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_small_regular_file_with_one_name_is_read_as_a_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let read = |name: &str| content(&path(name), &path(DATABASE)).unwrap();
+        fs::write(path("one"), "journal").unwrap();
+        assert_eq!(read("one").as_deref(), Some(&b"journal"[..]));
+        assert_eq!(read("missing"), None);
+        fs::hard_link(path("one"), path("two")).unwrap();
+        assert_eq!(read("one"), None);
+        fs::create_dir(path("directory")).unwrap();
+        assert_eq!(read("directory"), None);
+        File::create(path("large")).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        assert_eq!(read("large"), None);
+    }
+}

@@ -8,10 +8,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 
-use rusqlite::Connection;
-
 use super::build::{TEMPORARY, sync_directory, unsettled};
-use super::found::{Found, journal};
+use super::found::Found;
 use super::location::Directory;
 use super::open::{self, Access};
 use super::restore::{Live, Restoration};
@@ -19,7 +17,6 @@ use super::{Sqlite, StoreError, backup, lock};
 use crate::domain::event::Anchor;
 use crate::domain::when::Clock;
 use crate::store::UNSETTLED;
-use crate::store::files;
 
 /// The name of the old database, which is kept if its log is not part of the new one.
 pub const BEFORE: &str = "tokens.db.before-restore";
@@ -68,15 +65,11 @@ impl Restoration {
             })?;
         }
         let copied = backup::copy(&self.result.files()?.conn, &mut conn);
+        // Under an exclusive lock, SQLite only clears the header of the journal. The read that ends the lock also
+        // removes the file.
         let released = conn.execute_batch("PRAGMA locking_mode = NORMAL; PRAGMA user_version");
         drop(conn);
-        match copied.and(released) {
-            Ok(()) => {
-                remove_empty_journal(found);
-                Ok(())
-            }
-            Err(err) => self.settle(found, &err),
-        }
+        copied.and(released).or_else(|err| self.settle(found, &err))
     }
 
     /// After a failed COMMIT, only the content of the database tells whether the change was kept.
@@ -137,16 +130,4 @@ fn keep_old(found: &Found, fill: impl FnOnce(&Path) -> Result<(), StoreError>) -
     sync().map_err(|err| failed(&err))?;
     new.persist(&path).map_err(|err| failed(&err.error))?;
     sync_directory(&found.dir).map_err(|err| failed(&err))
-}
-
-/// Under an exclusive lock, SQLite only clears the header of the journal and leaves the file. A journal
-/// without a header is not hot.
-fn remove_empty_journal(found: &Found) {
-    let run =
-        |conn: Connection| conn.execute_batch("PRAGMA journal_mode = PERSIST; PRAGMA journal_mode = DELETE");
-    let path = journal(&found.database);
-    if matches!(files::look(&path), Ok(Some(_))) {
-        // The restore is done. If this fails, the next change removes the journal.
-        let _ = open::connect(&found.database, Access::Write).and_then(run);
-    }
 }

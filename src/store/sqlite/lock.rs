@@ -79,3 +79,28 @@ pub fn pids(path: &Path) -> Vec<u32> {
     pids.dedup();
     pids
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_has_its_own_beginning() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("database");
+        let holder = Connection::open(&path).unwrap();
+        holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let mut waiting = Connection::open(&path).unwrap();
+        wait(&mut waiting).unwrap();
+        be_patient(PATIENCE);
+        // An earlier wait of this thread began long ago.
+        SINCE.set(Instant::now().checked_sub(PATIENCE * 2));
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                thread::sleep(Duration::from_millis(100));
+                holder.execute_batch("COMMIT").unwrap();
+            });
+            waiting.execute_batch("BEGIN IMMEDIATE").unwrap();
+        });
+    }
+}

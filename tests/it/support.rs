@@ -151,7 +151,7 @@ fn find(tool: &str) -> Option<PathBuf> {
 }
 
 /// A command of an installed program, by its path. For a name, and an environment with another `PATH`, the standard library
-/// would fork, and a fork of a process with so many tests takes milliseconds.
+/// would fork, and a fork of the process that runs the tests takes milliseconds.
 pub fn tool(name: &str) -> Command {
     Command::new(find(name).unwrap_or_else(|| name.into()))
 }

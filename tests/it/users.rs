@@ -533,7 +533,7 @@ fn root_does_not_run_commands_from_the_store_of_another_user() {
 }
 
 #[test]
-fn a_user_applies_only_files_of_their_own_or_of_root() {
+fn a_user_applies_only_files_that_belong_to_the_user_or_to_root() {
     let Some((shared, _)) = Shared::with_token() else { return };
     let file = shared.dir.path().join("tokens.toml");
     let path = file.to_str().expect("the path is UTF-8");

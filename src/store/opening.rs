@@ -105,14 +105,7 @@ pub fn make(
 mod tests {
     use super::*;
     use crate::domain::event::Actor;
-
-    struct Noon;
-
-    impl Clock for Noon {
-        fn unix(&self) -> i64 {
-            1_800_000_000
-        }
-    }
+    use crate::store::transact::tests::Noon;
 
     #[test]
     fn every_open_store_holds_the_check_of_its_file() {

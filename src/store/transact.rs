@@ -172,13 +172,14 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::store) mod tests {
     use super::*;
     use crate::domain::event::Actor;
     use crate::store::Sharing;
     use crate::store::{Location, make};
 
-    struct Noon;
+    /// A clock that always says the same time.
+    pub struct Noon;
 
     impl Clock for Noon {
         fn unix(&self) -> i64 {

@@ -11,7 +11,7 @@ mod report;
 use std::ffi::OsString;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Arg, ArgAction, Subcommand};
+use clap::{Arg, ArgAction, Args, Command, Subcommand};
 
 use crate::app::{App, HEADING, Look, Outcome};
 #[cfg(feature = "serve")]
@@ -150,6 +150,43 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// The name of the verb with this name or alias, and what adds its flags. The derived function builds all verbs.
+    fn flags(name: &str) -> Option<(&'static str, fn(Command) -> Command)> {
+        let verb: (_, fn(Command) -> Command) = match name {
+            "init" => ("init", init::Init::augment_args),
+            "create" => ("create", create::Create::augment_args),
+            "adopt" => ("adopt", adopt::Adopt::augment_args),
+            "list" | "ls" => ("list", |verb| list::List::augment_args(verb.alias("ls"))),
+            "show" => ("show", show::Show::augment_args),
+            "rename" => ("rename", rename::Rename::augment_args),
+            "edit" => ("edit", edit::Edit::augment_args),
+            "scopes" => ("scopes", scopes::Scopes::augment_args),
+            "disable" => ("disable", disable::Disable::augment_args),
+            "enable" => ("enable", enable::Enable::augment_args),
+            "revoke" => ("revoke", revoke::Revoke::augment_args),
+            "rotate" => ("rotate", rotate::Rotate::augment_args),
+            "verify" => ("verify", verify::Verify::augment_args),
+            #[cfg(feature = "serve")]
+            "serve" => ("serve", serve::Serve::augment_args),
+            "scan" => ("scan", scan::Scan::augment_args),
+            "check" => ("check", check::Check::augment_args),
+            "audit" => ("audit", audit::Audit::augment_args),
+            "doctor" => ("doctor", doctor::Doctor::augment_args),
+            "settings" => ("settings", settings::Settings::augment_args),
+            "backup" => ("backup", backup::Backup::augment_args),
+            "restore" => ("restore", restore::Restore::augment_args),
+            "export" => ("export", export::Export::augment_args),
+            "import" => ("import", import::Import::augment_args),
+            "prune" => ("prune", prune::Prune::augment_args),
+            "diff" => ("diff", diff::Diff::augment_args),
+            "apply" => ("apply", apply::Apply::augment_args),
+            "completions" => ("completions", completions::Completions::augment_args),
+            "man" => ("man", man::Man::augment_args),
+            _ => return None,
+        };
+        Some(verb)
+    }
+
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         match self {
             Self::Init(it) => it.run(app),

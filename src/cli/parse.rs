@@ -1,4 +1,4 @@
-//! Parsing. Clap copies the global flags into every verb before it reads the line, and that costs more than
+//! Parsing. Clap builds every verb and copies the global flags into it before it reads the line, and that costs more than
 //! parsing. So at first only the verb that the line names is built, without its rare flags. A line with an error is parsed
 //! again with everything, so that the message does not depend on this.
 
@@ -34,23 +34,18 @@ pub fn command() -> Command {
 }
 
 pub fn parse(args: &[OsString], machine: &dyn Machine) -> Result<Cli, clap::Error> {
-    // Each verb is a name and a line of help here; its flags are built when it is chosen.
-    let verbs = Verb::augment_subcommands(Command::new("verbs"));
-    let narrow = narrow(&verbs, args);
-    machine.leave_to_exit(Box::new(verbs));
-    match parse_with(narrow, args, machine) {
+    match parse_with(narrow(args), args, machine) {
         Err(err) if err.kind() != ErrorKind::DisplayVersion => parse_with(command(), args, machine),
         parsed => parsed,
     }
 }
 
 /// The command line with only the verb that these arguments name, if they name one.
-fn narrow(verbs: &Command, args: &[OsString]) -> Command {
-    let is_named = |verb: &&Command, arg: &OsString| {
-        arg == verb.get_name() || verb.get_all_aliases().any(|alias| arg == alias)
-    };
-    let named = args.iter().skip(1).find_map(|arg| verbs.get_subcommands().find(|verb| is_named(verb, arg)));
-    named.into_iter().fold(Root::command(), |root, verb| root.subcommand(without_rare(verb.clone())))
+fn narrow(args: &[OsString]) -> Command {
+    let named = args.iter().skip(1).find_map(|arg| Verb::flags(arg.to_str()?));
+    named.into_iter().fold(Root::command(), |root, (name, augment)| {
+        root.subcommand(augment(without_rare(Command::new(name))))
+    })
 }
 
 fn parse_with(mut command: Command, args: &[OsString], machine: &dyn Machine) -> Result<Cli, clap::Error> {
@@ -94,8 +89,7 @@ mod tests {
         let args: Vec<OsString> =
             ["tokenctl"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
         let read = |command: Command| command.try_get_matches_from(&args).ok().map(|matches| set(&matches));
-        let verbs = Verb::augment_subcommands(Command::new("verbs"));
-        (read(narrow(&verbs, &args)), read(command()))
+        (read(narrow(&args)), read(command()))
     }
 
     #[test]
@@ -116,6 +110,21 @@ mod tests {
             assert!(all.is_some(), "{line}");
             // The value of `--store` can be the name of a verb.
             assert!(one == all || one.is_none() && line.starts_with("--store"), "{line}: {one:?}");
+        }
+    }
+
+    #[test]
+    fn each_verb_has_the_same_flags_alone_as_among_all() {
+        let mut root = command();
+        root.build();
+        let flags = |verb: &Command| -> Vec<Id> {
+            verb.get_arguments().filter(|arg| !arg.is_global_set()).map(|arg| arg.get_id().clone()).collect()
+        };
+        for verb in root.get_subcommands() {
+            for name in verb.get_all_aliases().chain([verb.get_name()]) {
+                let (own, augment) = Verb::flags(name).expect(name);
+                assert_eq!((own, flags(&augment(Command::new(own)))), (verb.get_name(), flags(verb)));
+            }
         }
     }
 

@@ -86,6 +86,9 @@ fn help_flag() -> Arg {
         .help_heading(HEADING)
 }
 
+/// Adds flags to a verb.
+type Augment = fn(Command) -> Command;
+
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub enum Verb {
@@ -151,8 +154,8 @@ pub enum Verb {
 
 impl Verb {
     /// The name of the verb with this name or alias, and what adds its flags. The derived function builds all verbs.
-    fn flags(name: &str) -> Option<(&'static str, fn(Command) -> Command)> {
-        let verb: (_, fn(Command) -> Command) = match name {
+    fn flags(name: &str) -> Option<(&'static str, Augment)> {
+        let verb: (_, Augment) = match name {
             "init" => ("init", init::Init::augment_args),
             "create" => ("create", create::Create::augment_args),
             "adopt" => ("adopt", adopt::Adopt::augment_args),

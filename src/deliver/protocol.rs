@@ -317,20 +317,45 @@ mod tests {
         Begun { token, is_new: true, expires_at: None, grace: None, memory: Memory::default() }
     }
 
+    fn new_store(dir: &tempfile::TempDir) -> (Location, Store) {
+        let location = Location::named(dir.path().join("store"));
+        let (clock, author) = (watching(None), author());
+        make(&location, Sharing::Private, &clock, &author).expect("a store");
+        let store = Store::open_to_write(&location, &clock, &author).expect("the store");
+        (location, store)
+    }
+
+    fn deliver(
+        store: &Store,
+        clock: &Watching<'_>,
+        destination: &mut dyn OpenDestination,
+    ) -> Result<Token, TestError> {
+        let author = author();
+        let protocol = Protocol { store, clock, author: &author, pid: 1, action: Action::Create };
+        protocol.run(&secret(), destination, |_| Ok(begun()))
+    }
+
+    #[test]
+    fn a_secret_that_expired_before_its_confirmation_is_not_delivered() {
+        for (takes, in_time) in [(DEADLINE.secs() - 1, true), (DEADLINE.secs(), false)] {
+            let dir = tempfile::tempdir().expect("a temporary directory can be created");
+            let (_, store) = new_store(&dir);
+            let clock = watching(None);
+            let made = deliver(&store, &clock, &mut Slow(&clock.now, takes));
+            let why = made.err().map(|err| err.to_string());
+            assert_eq!(why.is_none(), in_time, "{why:?}");
+            assert!(why.is_none_or(|why| why.contains("took too long")));
+        }
+    }
+
     #[test]
     fn a_confirmation_waits_for_the_lock_until_a_minute_before_the_deadline_and_nothing_else_does() {
         let usual = PATIENCE.as_secs();
         for (takes, left) in [(0, 540), (100, 440), (570, 0)] {
             let dir = tempfile::tempdir().expect("a temporary directory can be created");
-            let location = Location::named(dir.path().join("store"));
-            let author = author();
-            make(&location, Sharing::Private, &watching(None), &author).expect("a store");
-            let store = Store::open_to_write(&location, &watching(None), &author).expect("the store");
+            let (_, store) = new_store(&dir);
             let clock = watching(Some(&store));
-            let protocol =
-                Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };
-            let mut slow = Slow(&clock.now, takes);
-            let made = protocol.run::<TestError>(&secret(), &mut slow, |_| Ok(begun()));
+            let made = deliver(&store, &clock, &mut Slow(&clock.now, takes));
             assert!(made.is_ok_and(|token| token.delivery.is_none()));
             // The clock is read when the delivery is prepared, inserted, about to be confirmed, and
             // confirmed.
@@ -369,14 +394,8 @@ mod tests {
     fn a_secret_that_was_confirmed_elsewhere_is_delivered_unless_it_stopped_working_since() {
         let delivered = |meanwhile: &dyn Fn(&mut Token)| {
             let dir = tempfile::tempdir().expect("a directory");
-            let location = Location::named(dir.path().join("store"));
-            let (clock, author) = (watching(None), author());
-            make(&location, Sharing::Private, &clock, &author).expect("a store");
-            let store = Store::open_to_write(&location, &clock, &author).expect("the store");
-            let protocol =
-                Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };
-            let mut destination = (&location, Meanwhile(meanwhile));
-            protocol.run::<TestError>(&secret(), &mut destination, |_| Ok(begun())).is_ok()
+            let (location, store) = new_store(&dir);
+            deliver(&store, &watching(None), &mut (&location, Meanwhile(meanwhile))).is_ok()
         };
         let now = watching(None).now().expect("a time");
         assert!(delivered(&|token| token.confirm(now)));

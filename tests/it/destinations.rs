@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
-use crate::support::{MINUTE, World, have, run};
+use crate::support::{MINUTE, Ran, World, have, run};
 
 fn chmod(path: &str, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the mode can be set");
@@ -201,15 +201,12 @@ fn a_hard_link_is_used_on_file_systems_without_renameat2() {
     }
 }
 
-#[test]
-fn a_delivery_that_was_killed_between_link_and_unlink_is_confirmed_by_recovery() {
-    if !have("strace") || !have("bash") {
-        return;
-    }
-    let run_in = |world: &World, kill: &str| {
+/// Creates a token on a file system without `renameat2`, where the removal of the temporary name meets this fault of strace.
+fn create_with_a_fault_after_the_link(fault: &str) -> (World, Ran) {
+    let run_in = |world: &World, inject: &str| {
         world.directory("out");
         let script = format!(
-            "exec strace -o log -e trace=renameat2,unlink -e inject=renameat2:error=EINVAL {kill} \
+            "exec strace -o log -e trace=renameat2,unlink -e inject=renameat2:error=EINVAL {inject} \
              tokenctl create demo --out out/secret"
         );
         run(&mut world.bash(&script), b"")
@@ -220,14 +217,39 @@ fn a_delivery_that_was_killed_between_link_and_unlink_is_confirmed_by_recovery()
     let mut unlinks = log.lines().filter(|line| line.starts_with("unlink("));
     let nth = 1 + unlinks.position(|line| line.contains("/.tokenctl-")).expect("there is an unlink");
     let world = World::of_processes();
-    assert_eq!(run_in(&world, &format!("-e inject=unlink:signal=SIGKILL:when={nth}")).code, -1);
+    let ran = run_in(&world, &format!("-e inject=unlink:{fault}:when={nth}"));
     assert_eq!(world.shell("ls -A out | wc -l").ok().line(), "2");
+    (world, ran)
+}
+
+#[test]
+fn a_delivery_that_was_killed_between_link_and_unlink_is_confirmed_by_recovery() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    let (world, ran) = create_with_a_fault_after_the_link("signal=SIGKILL");
+    assert_eq!(ran.code, -1);
     let secret = trimmed(&world.path("out/secret"));
     world.at_real_time(11 * MINUTE);
     world.run(&["settings", "grace", "2h"]).ok();
     assert_eq!(world.show("demo")["status"], "active");
     world.assert_valid(&secret, "demo");
     assert_eq!(world.shell("ls -A out").ok().out, "secret\n");
+}
+
+#[test]
+fn a_file_in_place_is_delivered_even_if_its_temporary_name_cannot_be_removed() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    let (world, ran) = create_with_a_fault_after_the_link("error=EIO");
+    ran.ok();
+    world.at_real_time(16 * MINUTE);
+    world.assert_valid(&trimmed(&world.path("out/secret")), "demo");
+    // After a rotation, only the name that is left holds the old secret, and the next delivery removes it.
+    world.run(&["rotate", "demo", "--now"]).ok();
+    world.run(&["create", "other", "--out", &world.path("out/other")]).ok();
+    assert_eq!(world.shell("ls -A out").ok().out, "other\nsecret\n");
 }
 
 #[test]

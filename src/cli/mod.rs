@@ -153,7 +153,8 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// The name of the verb with this name or alias, and what adds its flags. The derived function builds all verbs.
+    /// The name of the verb with this name or alias, and what adds its flags. Clap's derived functions can only build all
+    /// verbs.
     fn flags(name: &str) -> Option<(&'static str, Augment)> {
         let verb: (_, Augment) = match name {
             "init" => ("init", init::Init::augment_args),

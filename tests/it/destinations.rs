@@ -201,7 +201,7 @@ fn a_hard_link_is_used_on_file_systems_without_renameat2() {
     }
 }
 
-/// Creates a token on a file system without `renameat2`, where the removal of the temporary name meets this fault of strace.
+/// Creates a token on a file system without `renameat2`. strace injects the fault into the removal of the temporary name.
 fn create_with_a_fault_after_the_link(fault: &str) -> (World, Ran) {
     let run_in = |world: &World, inject: &str| {
         world.directory("out");
